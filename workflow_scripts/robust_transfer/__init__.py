@@ -1,0 +1,1 @@
+"""Do adversarially robust backbones transfer better? The library, by subject."""

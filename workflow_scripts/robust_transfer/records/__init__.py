@@ -1,0 +1,1 @@
+"""What each job leaves beside its outputs, and the digest of its code."""
