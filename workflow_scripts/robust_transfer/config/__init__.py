@@ -1,0 +1,1 @@
+"""What a study is: its schema, its checks, its grid."""
