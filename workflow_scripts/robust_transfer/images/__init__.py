@@ -1,0 +1,1 @@
+"""Image caches: original images in, one memory-mapped array a dataset and resolution out."""

@@ -1,0 +1,1 @@
+"""Readers of published datasets, each from the layout of its original archive."""

@@ -1,0 +1,1 @@
+"""The embedded toy world: characters rendered on coloured noise, with nothing to download."""
