@@ -1,0 +1,1 @@
+"""Networks with their normalisation inside and their head apart."""

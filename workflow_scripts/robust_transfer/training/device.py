@@ -1,0 +1,35 @@
+"""Where the arithmetic runs."""
+
+import resource
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def best_device() -> torch.device:
+    """Return the GPU that this job was given, else the CPU.
+
+    Which GPU is the scheduler's choice (CUDA_VISIBLE_DEVICES); a job sees its own as the first.
+    """
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def use_threads(threads: int) -> None:
+    """Let torch use as many CPU threads as the job was given."""
+    torch.set_num_threads(threads)
+
+
+def to_device(images: np.ndarray, device: torch.device) -> Tensor:
+    """Put (n, height, width, 3) uint8 images on a device as (n, 3, height, width).
+
+    The bytes stay in the order of the cache, which is what torch calls channels_last.
+    """
+    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2)
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the most memory that this process has held: on the GPU, or in all on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
