@@ -1,0 +1,1 @@
+"""A backbone on a dataset: probe, fine-tuning, predictions."""
