@@ -1,0 +1,145 @@
+"""The columns of each table: what a header says and how a row is spelled under it."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import pandas as pd
+
+from robust_transfer.figures.cells import UNITS, epsilon_text
+from robust_transfer.figures.identities import NORMS
+from robust_transfer.figures.small_multiples import dataset_text, mode_text
+from robust_transfer.figures.verdicts import KINDS
+from robust_transfer.report.tables import Cell, Column
+from robust_transfer.report.words import (
+    chosen_epsilons,
+    count,
+    interval,
+    number,
+    p_text,
+    resolution_text,
+)
+
+
+def word(name: str, spell: Callable[[Any], str] = str) -> Callable[[Any], Cell]:
+    """Make a column of words."""
+
+    def cell(row: Any) -> Cell:
+        value = getattr(row, name)
+        text = "" if pd.isna(value) else spell(value)
+        return Cell(text, text)
+
+    return cell
+
+
+def numeric(name: str, spell: Callable[[Any], str], kind: str = "") -> Callable[[Any], Cell]:
+    """Make a column of numbers."""
+    return lambda row: Cell(spell(getattr(row, name)), float(getattr(row, name)), kind)
+
+
+def epsilon_cell(row: Any) -> Cell:
+    """Spell epsilon: several where replicates chose differently; pooled rows have none."""
+    chosen = chosen_epsilons(row)
+    if chosen:
+        return Cell(" or ".join(epsilon_text(e, row.norm) for e in chosen), float(row.epsilon))
+    if pd.isna(row.epsilon):
+        return Cell("pooled" if hasattr(row, "r") else "none chosen", -1.0)
+    return Cell(epsilon_text(row.epsilon, row.norm), float(row.epsilon))
+
+
+def both_n(row: Any) -> Cell:
+    """Spell the replicates of both sides: robust, standard."""
+    return Cell(f"{count(row.n_robust)}, {count(row.n_standard)}", float(row.n_robust))
+
+
+def place(toy: Collection[str]) -> list[Column]:
+    """Return the columns that say where a number was measured."""
+    return [
+        ("Dataset", False, word("dataset", lambda name: dataset_text(name, toy))),
+        ("Size", False, word("resolution", resolution_text)),
+        ("Mode", False, word("mode", mode_text)),
+    ]
+
+
+def backbone() -> list[Column]:
+    """Return the columns that name a backbone."""
+    return [
+        ("Architecture", False, word("architecture")),
+        ("Norm", False, word("norm", lambda norm: NORMS.get(norm, norm))),
+        ("Epsilon", True, epsilon_cell),
+    ]
+
+
+def provenance() -> list[Column]:
+    """Return the columns that say how and by whom a number was measured."""
+    return [
+        ("Source", False, word("source")),
+        ("Protocol", False, word("protocol")),
+        ("Metric", False, word("metric", lambda metric: metric.replace("_", " "))),
+        ("Origin", False, word("origin")),
+    ]
+
+
+def points(low: str, high: str, digits: int = 1, scale: float = 100) -> Callable[[Any], Cell]:
+    """Make a column of intervals, sorted by their lower end."""
+    return lambda row: Cell(
+        interval(getattr(row, low), getattr(row, high), digits, scale=scale),
+        float(getattr(row, low)),
+    )
+
+
+def accuracy_columns(toy: Collection[str], percent: str) -> list[Column]:
+    """Return the columns of the accuracy table, over rows of `summarise`."""
+    return [
+        *place(toy),
+        *backbone(),
+        ("Accuracy, %", True, numeric("mean", lambda v: number(100 * v), "strong")),
+        (f"{percent} interval", True, points("ci_low", "ci_high")),
+        ("n", True, numeric("n", count)),
+        ("n counts", False, word("replicate", lambda unit: UNITS.get(unit, unit))),
+        ("Test images", True, numeric("n_test", count)),
+        *provenance(),
+    ]
+
+
+def welch_columns(toy: Collection[str], percent: str) -> list[Column]:
+    """Return the columns of the table of comparisons, over rows of welch.csv with verdicts."""
+    return [
+        *place(toy),
+        *backbone(),
+        ("Verdict", False, lambda row: Cell(KINDS[row.verdict], row.verdict, row.verdict)),
+        (
+            "Difference, points",
+            True,
+            numeric("difference", lambda v: number(100 * v, sign=True), "strong"),
+        ),
+        (f"{percent} interval", True, points("ci_low", "ci_high")),
+        ("p", True, numeric("p_value", p_text)),
+        ("p (Holm)", True, numeric("p_adjusted", p_text)),
+        ("Robust, %", True, numeric("mean_robust", lambda v: number(100 * v))),
+        ("Standard, %", True, numeric("mean_standard", lambda v: number(100 * v))),
+        ("n, each side", True, both_n),
+        (
+            "n counts",
+            False,
+            word("replicate", lambda unit: "" if unit == "none" else UNITS.get(unit, unit)),
+        ),
+        *provenance(),
+        ("Note", False, word("note")),
+    ]
+
+
+def pearson_columns(toy: Collection[str], percent: str) -> list[Column]:
+    """Return the columns of the table of correlations, over rows of pearson.csv."""
+    return [
+        *place(toy),
+        ("Norm", False, word("norm", lambda norm: NORMS.get(norm, norm))),
+        ("Epsilon", True, epsilon_cell),
+        ("r", True, numeric("r", lambda v: number(v, 2), "strong")),
+        (f"{percent} interval", True, points("ci_low", "ci_high", 2, 1)),
+        ("R\N{SUPERSCRIPT TWO}", True, numeric("r_squared", lambda v: number(v, 2))),
+        ("p", True, numeric("p_value", p_text)),
+        ("n networks", True, numeric("n", count)),
+        ("r within", True, numeric("within_r", lambda v: number(v, 2))),
+        *provenance(),
+        ("Note", False, word("note")),
+    ]

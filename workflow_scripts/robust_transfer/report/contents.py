@@ -1,0 +1,14 @@
+"""What the report consists of by name; light, so that rules can read it."""
+
+from pathlib import Path
+
+#: Names of the files under tables/, in the order of the page, and the suffixes of each.
+TABLES = (
+    "recommendation", "headline", "welch_selected", "welch", "equivalence", "pearson",
+    "mixed_effects", "mixed_diagnostics", "granularity", "granularity_prediction", "accuracy",
+)  # fmt: skip
+TABLE_FORMATS = ("csv", "tex")
+#: What the page is made from besides the modules.
+TEMPLATES = tuple(
+    str(Path(__file__).with_name(name)) for name in ("report.html.j2", "report.css", "report.js")
+)

@@ -1,0 +1,1 @@
+"""From accuracies to what can be said: tests, correlations, intervals, recommendations."""
