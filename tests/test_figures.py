@@ -1,0 +1,447 @@
+"""Figures: their numbers, their bytes, and what they say when there is nothing to draw."""
+
+import hashlib
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic_study as made
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from robust_transfer.figures.accuracy_by_epsilon import (
+    accuracy_by_epsilon_data,
+    draw_curves,
+    resolution_data,
+)
+from robust_transfer.figures.attacked_images import perturbation_gain
+from robust_transfer.figures.catalogue import CATALOGUE, FIGURES, FORMATS
+from robust_transfer.figures.cells import epsilon_text, mean_interval, share_interval, summarise
+from robust_transfer.figures.differences import difference_data, draw_differences
+from robust_transfer.figures.draw import draw_all
+from robust_transfer.figures.granularity import draw_granularity, granularity_data
+from robust_transfer.figures.label_budget import budget_data, draw_budget, whole_budget
+from robust_transfer.figures.norms import draw_norms, norm_data
+from robust_transfer.figures.r_squared import draw_r_squared, r_squared_data
+from robust_transfer.figures.results import (
+    ACCURACY,
+    HEADLINE,
+    PEARSON,
+    RECOMMENDATION,
+    WELCH,
+    read_results,
+)
+from robust_transfer.figures.source_scatter import draw_scatter, scatter_data
+from robust_transfer.figures.style import COLOUR, THEME, epsilon_looks, limits
+from robust_transfer.figures.summary import draw_summary, summary_data
+from robust_transfer.figures.verdicts import with_verdicts
+from robust_transfer.figures.width import draw_width, family_of, width_data
+from scipy import stats
+
+EMPTY = {"accuracy": pd.DataFrame(columns=list(ACCURACY), dtype=float),
+         "welch": pd.DataFrame(columns=list(WELCH), dtype=float),
+         "pearson": pd.DataFrame(columns=list(PEARSON), dtype=float)}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Tables and drawn figures of a study of the demo's shape."""
+    folder = tmp_path_factory.mktemp("study")
+    accuracy = made.accuracy_table()
+    tables = made.results(accuracy)
+    histories, examples = made.write_backbone_files(folder / "pretrain")
+    arguments = {"tables": tables, "study_config": made.CONFIG, "histories": histories,
+                 "examples": examples}  # fmt: skip
+    draw_all(folder / "figures", **arguments)
+    return {"folder": folder / "figures", "arguments": arguments, **tables}
+
+
+def figures_of(axes):
+    """All text of a figure."""
+    return " ".join(text.get_text() for text in axes.findobj(lambda a: hasattr(a, "get_text")))
+
+
+# Cells
+
+
+def test_a_cell_with_two_pretrainings_counts_pretrainings():
+    table = made.accuracy_table()
+    cells = summarise(table, 0.95)
+    where = "epsilon == 0.25 and dataset == 'greek' and mode == 'fixed' and resolution == '32'"
+    cell, runs = cells.query(where).iloc[0], table.query(where)
+    means = runs.groupby("pretrain_seed")["accuracy"].mean()
+    low, high = stats.t.interval(0.95, 1, loc=means.mean(), scale=stats.sem(means))
+    assert (cell["n"], cell["replicate"]) == (2, "pretrain_seed")
+    assert cell["mean"] == pytest.approx(means.mean(), abs=1e-12)
+    assert cell["ci_low"] == pytest.approx(max(low, 0), abs=1e-9)
+    assert cell["ci_high"] == pytest.approx(min(high, 1), abs=1e-9)
+
+
+def test_a_cell_with_one_pretraining_counts_transfer_seeds():
+    cells = summarise(made.accuracy_table(), 0.95)
+    assert set(cells[cells["epsilon"] == 1]["replicate"]) == {"transfer_seed"}
+    assert set(cells[cells["epsilon"] == 1]["n"]) == {3}
+
+
+def test_a_single_run_has_the_interval_of_a_share_of_its_test_images():
+    cells = summarise(made.accuracy_table(backbones=[(0.0, 0)], seeds=[0]), 0.95)
+    cell = cells.iloc[0]
+    expected = stats.binomtest(round(cell["mean"] * 1000), 1000).proportion_ci(0.95, "wilson")
+    assert (cell["n"], cell["replicate"]) == (1, "none")
+    assert (cell["ci_low"], cell["ci_high"]) == pytest.approx(tuple(expected), abs=1e-12)
+
+
+def test_a_published_number_without_test_size_has_no_interval():
+    row = {"architecture": "a", "dataset": "d", "mode": "fixed", "epsilon": 0, "accuracy": 0.5}
+    cell = summarise(pd.DataFrame([row]), 0.95).iloc[0]
+    assert np.isnan(cell["ci_low"])
+    assert cell["mean"] == 0.5
+
+
+def test_cells_of_an_empty_table_are_an_empty_table():
+    assert summarise(EMPTY["accuracy"], 0.95).empty
+
+
+def test_equal_replicates_have_an_interval_of_no_width():
+    assert mean_interval(np.array([0.5, 0.5, 0.5]), 0.95) == (0.5, 0.5)
+
+
+@given(st.integers(0, 50), st.integers(1, 50), st.sampled_from([0.8, 0.95, 0.99]))
+@settings(max_examples=50, deadline=None)
+def test_an_interval_of_a_share_equals_scipys(hits, misses, confidence):
+    expected = stats.binomtest(hits, hits + misses).proportion_ci(confidence, "wilson")
+    found = share_interval(hits / (hits + misses), hits + misses, confidence)
+    assert found == pytest.approx(tuple(expected), abs=1e-9)
+
+
+def test_a_resolution_read_from_a_table_is_a_word(tmp_path):
+    made.accuracy_table({"greek": ["32"]}).to_csv(tmp_path / "a.csv", index=False)
+    table = read_results(tmp_path / "a.csv", ACCURACY)
+    assert set(table["resolution"]) == {"32"}
+
+
+def test_reading_a_table_back_loses_no_digit(tmp_path):
+    table = made.accuracy_table()
+    table.to_csv(tmp_path / "a.csv", index=False)
+    pd.testing.assert_frame_equal(read_results(tmp_path / "a.csv", ACCURACY), table,
+                                  check_dtype=False, rtol=0)  # fmt: skip
+
+
+def test_a_table_without_rows_reads_as_an_empty_table(tmp_path):
+    (tmp_path / "a.csv").write_text("dataset,accuracy\n")
+    table = read_results(tmp_path / "a.csv", ACCURACY)
+    assert table.empty
+    assert set(ACCURACY) <= set(table)
+
+
+# Verdicts
+
+
+def test_a_verdict_follows_adjusted_p_and_sign():
+    rows = pd.DataFrame({"difference": [0.1, -0.1, 0.1, 0.1, np.nan],
+                         "p_adjusted": [0.01, 0.01, 0.05, np.nan, 0.01]})  # fmt: skip
+    kinds = list(with_verdicts(rows, 0.05)["verdict"])
+    assert kinds == ["robust", "standard", "unclear", "untested", "untested"]
+
+
+# What is drawn
+
+
+def test_every_figure_is_written_in_every_format(study):
+    assert {path.name for path in study["folder"].iterdir()} == {
+        f"{name}.{suffix}" for name in FIGURES for suffix in FORMATS
+    }
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_an_svg_is_well_formed_and_has_no_date(study, name):
+    text = (study["folder"] / f"{name}.svg").read_text(encoding="utf-8")
+    ElementTree.fromstring(text)
+    assert "<dc:date>" not in text
+
+
+def test_the_same_study_draws_the_same_bytes(study, tmp_path):
+    draw_all(tmp_path, **study["arguments"])
+    for path in study["folder"].iterdir():
+        again = (tmp_path / path.name).read_bytes()
+        assert hashlib.sha256(again).digest() == hashlib.sha256(path.read_bytes()).digest(), path
+
+
+def test_the_csv_of_the_bars_equals_welch(study):
+    keys = ["mode", "dataset", "resolution", "architecture", "norm", "epsilon"]
+    shown = pd.read_csv(study["folder"] / "robust_against_standard.csv", dtype={"resolution": str})
+    shown = shown.rename(columns={"line": "architecture"})
+    both = shown.merge(study["welch"], on=keys, suffixes=("", "_welch"))
+    assert len(both) == len(shown) == len(study["welch"])
+    for column in ("difference", "ci_low", "ci_high"):
+        np.testing.assert_allclose(both[column], both[f"{column}_welch"], rtol=0, atol=1e-15)
+
+
+def test_the_bars_are_as_long_as_the_csv_says(study):
+    data = difference_data(study["welch"], 0.05)
+    figure = draw_differences(data, nothing="")
+    drawn = sorted(bar.get_width() for axes in figure.axes for bar in axes.patches)
+    np.testing.assert_allclose(drawn, sorted(100 * data["difference"]), atol=1e-9)
+
+
+def test_the_curves_pass_through_the_means_of_the_csv(study):
+    data = accuracy_by_epsilon_data(summarise(study["accuracy"], 0.95))
+    figure = draw_curves(data, nothing="")
+    drawn = [y for axes in figure.axes for line in axes.lines if line.get_marker() == "o"
+             for y in line.get_ydata()]  # fmt: skip
+    np.testing.assert_allclose(sorted(drawn), sorted(100 * data["mean"]), atol=1e-9)
+
+
+def test_the_scatter_has_one_mark_a_backbone_and_cell(study):
+    data = scatter_data(study["accuracy"], 0.95)
+    figure = draw_scatter(data, study["pearson"], nothing="")
+    marks = [point for axes in figure.axes for line in axes.lines
+             for point in zip(*line.get_data(), strict=True)]  # fmt: skip
+    assert len(marks) == len(data) == len(made.BACKBONES) * len(made.DATASETS) * 2
+
+
+def test_the_scatter_writes_the_pooled_r_of_pearson(study):
+    figure = draw_scatter(scatter_data(study["accuracy"], 0.95), study["pearson"], nothing="")
+    pooled = study["pearson"][study["pearson"]["epsilon"].isna()]
+    r = pooled[(pooled["dataset"] == "uci_digits") & (pooled["mode"] == "fixed")]["r"].iloc[0]
+    assert f"r = {r:.2f} (n = 6)".replace("-", "\N{MINUS SIGN}") in figures_of(figure)
+
+
+def test_toys_are_called_toys_and_real_data_are_not(study):
+    data = accuracy_by_epsilon_data(summarise(study["accuracy"], 0.95))
+    text = figures_of(draw_curves(data, toy={"greek"}, nothing=""))
+    assert "greek (toy)" in text
+    assert "uci_digits (toy)" not in text
+
+
+def test_only_datasets_at_two_sizes_stand_in_the_comparison_of_sizes(study):
+    data = resolution_data(summarise(study["accuracy"], 0.95))
+    assert set(data["dataset"]) == {"greek", "accents"}
+    assert {line.rsplit(", ")[1] for line in data["line"]} == {"native", "32x32"}
+
+
+# Degraded studies
+
+
+def draw_small(folder, accuracy, **more):
+    welch = made.welch_table(accuracy) if accuracy["epsilon"].nunique() > 1 else EMPTY["welch"]
+    draw_all(folder, study_config=made.CONFIG, tables=made.results(accuracy, welch=welch), **more)
+    return {name: (folder / f"{name}.svg").read_text(encoding="utf-8") for name in FIGURES}
+
+
+def test_empty_tables_give_figures_that_say_what_is_missing(tmp_path):
+    draw_all(tmp_path, study_config=made.CONFIG, tables=EMPTY)
+    for name, entry in CATALOGUE.items():
+        text = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
+        assert entry.nothing.split(":")[0].split(" (")[0][:30] in text
+        assert pd.read_csv(tmp_path / f"{name}.csv").empty
+
+
+def test_one_epsilon_draws_curves_and_names_the_missing_comparison(tmp_path):
+    drawn = draw_small(tmp_path, made.accuracy_table(backbones=[(0.0, 0), (0.0, 1)]))
+    assert "No comparison to show" in drawn["robust_against_standard"]
+    assert "uci_digits" in drawn["accuracy_by_epsilon"]
+
+
+def test_one_seed_draws_differences_that_were_not_tested(tmp_path):
+    accuracy = made.accuracy_table(backbones=[(0.0, 0), (0.25, 0)], seeds=[0])
+    drawn = draw_small(tmp_path, accuracy)
+    assert "not tested" in drawn["robust_against_standard"]
+
+
+def test_one_dataset_draws_one_panel_a_mode(tmp_path):
+    drawn = draw_small(tmp_path, made.accuracy_table({"greek": ["native"]}))
+    assert "greek" in drawn["accuracy_by_epsilon"]
+
+
+def test_forty_datasets_fit():
+    datasets = {f"dataset{i:02d}": ["native"] for i in range(40)}
+    accuracy = made.accuracy_table(datasets, [(0.0, 0), (0.0, 1), (0.25, 0), (0.25, 1)])
+    curves = draw_curves(accuracy_by_epsilon_data(summarise(accuracy, 0.95)), nothing="")
+    bars = draw_differences(difference_data(made.welch_table(accuracy), 0.05), nothing="")
+    for figure in (curves, bars):
+        assert all(name in figures_of(figure) for name in datasets)
+        assert max(figure.get_size_inches()) < 40
+
+
+def test_a_missing_cell_is_named():
+    accuracy = made.accuracy_table()
+    gone = (accuracy["dataset"] == "greek") & (accuracy["epsilon"] == 1)
+    gone |= (accuracy["dataset"] == "digits") & (accuracy["mode"] == "full")
+    data = accuracy_by_epsilon_data(summarise(accuracy[~gone], 0.95))
+    text = figures_of(draw_curves(data, nothing=""))
+    assert "greek, fixed features, resnet_small, epsilon 1" in text
+    assert "digits, full network" in text
+    assert "no result" in text
+
+
+def test_a_missing_comparison_leaves_a_note_in_its_row():
+    welch = made.welch_table(made.accuracy_table())
+    gone = (welch["dataset"] == "greek") & (welch["mode"] == "full") & (welch["epsilon"] == 1)
+    figure = draw_differences(difference_data(welch[~gone], 0.05), nothing="")
+    assert "no result" in figures_of(figure)
+
+
+# Further figures
+
+
+def published(**changes):
+    """Cells as published ones are: single numbers of several networks and norms."""
+    rows = [
+        {"architecture": name, "source": "imagenet", "norm": norm, "epsilon": epsilon,
+         "dataset": dataset, "resolution": "native", "mode": mode, "metric": "top1",
+         "origin": "A paper 2020", "accuracy": 0.5 + 0.01 * k + 0.02 * width - 0.01 * epsilon,
+         "source_accuracy": 0.7 - 0.05 * epsilon + 0.01 * width}
+        for width, name in enumerate(["resnet50", "wide_resnet50_2", "wide_resnet50_4"])
+        for norm, epsilons in (("l2", [0, 1, 3]), ("linf", [4 / 255]))
+        for epsilon in epsilons
+        for k, dataset in enumerate(["cars", "pets"])
+        for mode in ("fixed", "full")
+    ]  # fmt: skip
+    return pd.DataFrame(rows).assign(**changes)
+
+
+def test_families_differ_by_width_alone():
+    assert family_of("wide_resnet50_4") == ("resnet50", 4)
+    assert family_of("resnet50") == ("resnet50", 1)
+    assert family_of("resnet_small_w8") == ("resnet_small", 8)
+    assert family_of("resnet_small")[0] == "resnet_small"
+    assert family_of("densenet161") == ("densenet161", 1)
+
+
+def test_the_figure_of_widths_has_a_curve_an_epsilon():
+    data = width_data(summarise(published(), 0.95))
+    assert set(data["width"]) == {1, 2, 4}
+    assert set(data["norm"]) == {"l2"}
+    figure = draw_width(data, nothing="")
+    curves = [line for line in figure.axes[0].lines if len(line.get_xdata())]
+    assert len(curves) == 3
+    assert width_data(summarise(made.accuracy_table(), 0.95)).empty
+
+
+def test_each_norm_shows_its_best_epsilon():
+    data = norm_data(summarise(published(), 0.95))
+    best = data[data["side"] == "l2"]
+    assert set(best["epsilon"]) == {1}
+    assert set(data["selected_on"]) == {"test"}
+    assert "4/255" in figures_of(draw_norms(data, nothing=""))
+
+
+def test_r_squared_keeps_published_tables_apart():
+    pearson = pd.concat(
+        made.pearson_table(made.accuracy_table()).assign(origin=origin)
+        for origin in ("run", "A, 2020, one table; x", "A, 2020, another; y")
+    )
+    pearson.loc[pearson["epsilon"] == 0, ["r_squared", "n"]] = 0.9, 3
+    data = r_squared_data(pearson)
+    assert not data.duplicated(["origin", "mode", "dataset", "resolution", "epsilon"]).any()
+    assert data["origin"].nunique() == 3
+    text = figures_of(draw_r_squared(data, nothing=""))
+    assert "Fixed features, another" in text
+    assert "n at one epsilon: 3" in text
+
+
+def test_the_scatter_writes_the_r_of_the_origin_of_its_points():
+    accuracy = made.accuracy_table()
+    mine = made.pearson_table(accuracy).assign(origin="run")
+    other = mine.assign(origin="elsewhere", r=-0.99, n=99)
+    figure = draw_scatter(scatter_data(accuracy, 0.95), pd.concat([other, mine]), nothing="")
+    assert "0.99" not in figures_of(figure)
+
+
+def test_hundreds_of_comparisons_become_a_table_of_cells():
+    datasets = {f"dataset{i:02d}": ["native"] for i in range(40)}
+    backbones = [(epsilon, seed) for epsilon in (0.0, 0.25, 0.5) for seed in (0, 1)]
+    welch = made.welch_table(made.accuracy_table(datasets, backbones))
+    data = difference_data(welch, 0.05)
+    assert len(data) == 160
+    figure = draw_differences(data, nothing="")
+    cells = [patch for axes in figure.axes for patch in axes.patches if patch.get_fill()]
+    assert len(cells) == len(data)
+    below = sum(len(axes.lines) for axes in figure.axes) - len(figure.axes)
+    assert below == (data["difference"] < 0).sum()
+    assert all(name in figures_of(figure) for name in datasets)
+
+
+def test_label_budgets_are_drawn_only_where_the_table_has_them():
+    table = made.accuracy_table({"greek": ["native"]})
+    assert budget_data(table, 0.95).empty
+    few = table.assign(label_budget=5, accuracy=table["accuracy"] - 0.2)
+    both = pd.concat([table.assign(label_budget=50), few])
+    data = budget_data(both, 0.95)
+    assert set(data["label_budget"]) == {5, 50}
+    assert len(draw_budget(data, nothing="").axes) == 2
+    assert set(whole_budget(both)["label_budget"]) == {50}
+
+
+def test_the_summary_averages_only_over_those_that_have_every_epsilon():
+    cells = summarise(published(), 0.95)
+    # A weak network at one epsilon alone must not lower that epsilon's mean.
+    weak = cells[(cells["architecture"] == "resnet50") & (cells["epsilon"] == 3)]
+    cells = cells.drop(weak.index)
+    data = summary_data(cells, *(pd.DataFrame(columns=list(columns), dtype=float) for columns in
+                                 (HEADLINE, PEARSON, RECOMMENDATION)))  # fmt: skip
+    assert set(data["n"]) == {4}
+    assert "too few networks" in figures_of(draw_summary(data, nothing=""))
+
+
+def test_granularity_shows_the_error_for_a_dataset_left_out(study):
+    tables = study["arguments"]["tables"]
+    data = granularity_data(tables["granularity_points"], tables["granularity_prediction"])
+    assert set(data["resolution"]) == {"native"}
+    assert set(data.groupby("measure").size()) == {2 * len(made.DATASETS)}
+    error = data["error"].iloc[0]
+    assert f"{error:.2f}" in figures_of(draw_granularity(data, nothing=""))
+
+
+# Looks
+
+
+def test_epsilons_differ_in_marker_as_well_as_colour():
+    looks = epsilon_looks([0, 0.25, 0.5, 1, 3])
+    assert len({look["marker"] for look in looks.values()}) == 5
+    assert len({look["color"] for look in looks.values()}) == 5
+
+
+def luminance(colour):
+    channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def test_growing_epsilon_darkens_in_grey_and_lightens_on_dark():
+    steps = [THEME[f"eps{i}"] for i in range(8)]
+    light, dark = ([luminance(pair[i]) for pair in steps] for i in (0, 1))
+    assert light == sorted(light, reverse=True)
+    assert dark == sorted(dark)
+
+
+@pytest.mark.parametrize("name", sorted(set(THEME) - {"rule", "paper"}))
+def test_each_colour_stands_out_from_its_ground(name):
+    for ground, colour in zip(THEME["paper"], THEME[name], strict=True):
+        pair = sorted([luminance(ground), luminance(colour)])
+        assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 2.9
+
+
+def test_the_colours_of_a_theme_are_distinct_so_that_a_page_can_swap_them():
+    assert len(set(COLOUR.values())) == len(COLOUR)
+
+
+def test_linf_epsilons_are_spelled_in_grey_levels():
+    assert epsilon_text(8 / 255, "linf") == "8/255"
+    assert epsilon_text(0.25) == "0.25"
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=9), st.floats(0, 1000))
+@settings(max_examples=50, deadline=None)
+def test_axis_limits_hold_all_points_and_do_not_follow_a_wide_interval(points, width):
+    low, high = limits(points, np.array(points) - width, np.array(points) + width)
+    assert low < min(points)
+    assert high > max(points)
+    span = max(max(points) - min(points), 1e-9 + 0.01 * max(points))
+    assert high - low <= 2.5 * span * (1 + 1e-6) + 1e-6
+
+
+@pytest.mark.parametrize(("size", "gain"), [(0.5, 1), (0.05, 10), (0.0, 1)])
+def test_a_perturbation_is_multiplied_until_it_fills_the_grey_scale(size, gain):
+    assert perturbation_gain(np.full((2, 4, 4, 3), size)) == gain
