@@ -137,6 +137,7 @@ rule recommend_backbone:
         ),
     log:
         f"{RESULTS}/analysis/recommend_backbone.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
@@ -215,6 +216,7 @@ rule fit_mixed_model:
         residuals=f"{RESULTS}/analysis/mixed_residuals.csv",
     log:
         f"{RESULTS}/analysis/fit_mixed_model.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
