@@ -31,8 +31,8 @@ RESULTS = f"results/{study.name}"
 DATA = study.settings["data_root"]
 CACHE = study.settings["cache_root"]
 CELL = (
-    f"{RESULTS}/transfer/{{backbone}}/{{dataset}}/{{resolution}}"
-    "/{mode}/{protocol}/{variant}"
+    f"{RESULTS}/transfer/{{backbone}}/{{dataset}}/{{resolution}}/"
+    "{mode}/{protocol}/{variant}"
 )
 
 

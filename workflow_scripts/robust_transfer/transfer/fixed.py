@@ -1,6 +1,7 @@
 """Fixed-feature transfer, protocol clean: a probe on features of the frozen backbone."""
 
 import copy
+import sys
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from robust_transfer.errors import DataError
 from robust_transfer.training.augmentation import augmentation
 from robust_transfer.training.evaluation import BATCH, logits_of
 from robust_transfer.training.randomness import derived_generator
-from robust_transfer.transfer.probe import Probes, fit_probes
+from robust_transfer.transfer.probe import Probes, fit_probes, probe_bytes
 from robust_transfer.transfer.target import Outcome, Split, Target, frozen
 
 
@@ -35,6 +36,7 @@ class Probing:
             len(target.images), backbone.feature_dim, device=target.images.device
         )
         self.known = torch.zeros(len(target.images), dtype=torch.bool, device=target.images.device)
+        self.said_bytes = 0
         self._learn(torch.arange(target.n_train, len(target.images), device=self.known.device))
 
     def seed(self, seed: int) -> Outcome:
@@ -45,8 +47,8 @@ class Probing:
         self._learn(labelled)
         views = self._views(labelled, seed)
         mean, std = _standardisation(self.features[labelled])
-        penalty, accuracy = self._choose(split, views, mean, std)
-        probes = self._fit(labelled, views, [penalty], mean, std)
+        penalty, accuracy, start = self._choose(split, views, mean, std)
+        probes = self._fit(labelled, views, [penalty], mean, std, start)
         return Outcome(
             logits=probes.logits((self.features[n:] - mean) / std)[0],
             validation_accuracy=accuracy,
@@ -69,16 +71,16 @@ class Probing:
 
     def _choose(
         self, split: Split, views: list[Tensor], mean: Tensor, std: Tensor
-    ) -> tuple[float, float | None]:
-        """Return the penalty, and the validation accuracy that chose it, if any could."""
+    ) -> tuple[float, float | None, Tensor | None]:
+        """Return the penalty, the validation accuracy that chose it and the probe, if any did."""
         penalties = sorted(self.recipe["penalties"], reverse=True)
         if not len(split.held_out):
-            return penalties[len(penalties) // 2], None
+            return penalties[len(penalties) // 2], None, None
         probes = self._fit(split.train, views, penalties, mean, std)
         logits = probes.logits((self.features[split.held_out] - mean) / std)
         scores = [self.target.score(row, split.held_out) for row in logits]
         best = scores.index(max(scores))  # of equal scores, the strongest penalty
-        return penalties[best], scores[best]
+        return penalties[best], scores[best], probes.weight[best : best + 1]
 
     def _views(self, rows: Tensor, seed: int) -> list[Tensor]:
         """Return the features of augmented copies of some training images, in the place of each."""
@@ -104,14 +106,29 @@ class Probing:
         penalties: list[float],
         mean: Tensor,
         std: Tensor,
+        start: Tensor | None = None,
     ) -> Probes:
         known = [self.features[rows], *(features[rows] for features in views)]
+        self._say_memory(len(rows) * len(known), len(penalties))
         return fit_probes(
             (torch.cat(known) - mean) / std,
             self.target.labels[rows].repeat(len(known)),
             classes=self.target.classes,
-            penalties=torch.tensor(penalties),
+            penalties=torch.tensor(penalties, dtype=torch.float64),
+            start=start,
         )
+
+    def _say_memory(self, n: int, penalties: int) -> None:
+        """Say what the largest fit so far needs, before it needs it."""
+        width, classes = self.features.shape[1], self.target.classes
+        needed = probe_bytes(n, width, classes, penalties) + n * width * 8
+        if needed > self.said_bytes:
+            self.said_bytes = needed
+            print(
+                f"probe: {n} images x {width} features x {classes} classes x {penalties} penalties:"
+                f" {needed / 2**20:.0f} MiB",
+                file=sys.stderr,
+            )
 
     def _model(self, probes: Probes, mean: Tensor, std: Tensor) -> nn.Module:
         """Return the backbone with the probe, and the standardisation before it, as its head."""
