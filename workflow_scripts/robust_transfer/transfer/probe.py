@@ -70,10 +70,7 @@ def fit_probes(
 
     Source: Liu & Nocedal 1989, Mathematical Programming 45, algorithm 2.1.
     """
-    if not bool(torch.isfinite(features).all()):
-        raise ValueError("features are not finite: the backbone's outputs overflow.")
-    if not bool((penalties > 0).all()):
-        raise ValueError(f"penalties {penalties.tolist()}: expected numbers above 0.")
+    _check(features, penalties)
     penalties = penalties.to(features.device, torch.float64)
     problem = _Problem(features, labels, classes, penalties, chunk_bytes)
     theta = penalties.new_zeros(len(penalties), problem.width * classes)
@@ -100,6 +97,14 @@ def fit_probes(
         iteration += 1
     weight = theta.view(len(penalties), problem.width, classes)
     return Probes(weight, loss, gradient.norm(dim=1), iteration)
+
+
+def _check(features: Tensor, penalties: Tensor) -> None:
+    """Raise ValueError for what no fit could end with."""
+    if not bool(torch.isfinite(features).all()):
+        raise ValueError("features are not finite: the backbone's outputs overflow.")
+    if not bool((penalties > 0).all()):
+        raise ValueError(f"penalties {penalties.tolist()}: expected numbers above 0.")
 
 
 def _with_ones(features: Tensor) -> Tensor:
