@@ -76,6 +76,15 @@ def fit_probes(
     theta = penalties.new_zeros(len(penalties), problem.width * classes)
     if start is not None:
         theta += start.to(theta).reshape(theta.shape)
+    theta, loss, gradient, iterations = _search(problem, theta, relative_gap, max_iterations)
+    weight = theta.view(len(penalties), problem.width, classes)
+    return Probes(weight, loss, gradient.norm(dim=1), iterations)
+
+
+def _search(
+    problem: "_Problem", theta: Tensor, relative_gap: float, max_iterations: int
+) -> tuple[Tensor, Tensor, Tensor, int]:
+    """Descend until every problem is solved; return theta, losses, gradients and steps taken."""
     loss, gradient = problem(theta)
     steps: list[Tensor] = []
     changes: list[Tensor] = []
@@ -95,8 +104,7 @@ def fit_probes(
         steps, changes = steps[-MEMORY:], changes[-MEMORY:]
         theta, loss, gradient = new, new_loss, new_gradient
         iteration += 1
-    weight = theta.view(len(penalties), problem.width, classes)
-    return Probes(weight, loss, gradient.norm(dim=1), iteration)
+    return theta, loss, gradient, iteration
 
 
 def _check(features: Tensor, penalties: Tensor) -> None:
