@@ -67,7 +67,8 @@ MISTAKES = {
     "unknown key": (
         {"transfer.mode": ["fixed"]},
         "config.yaml, transfer: unknown key 'mode'. This section knows modes, protocols, seeds, "
-        "datasets, validation_fraction, fixed, full. Did you mean 'modes'?",
+        "datasets, validation_fraction, fixed, full, from_scratch, paper, controls, robustness. "
+        "Did you mean 'modes'?",
     ),
     "unknown section": (
         {"transfers": {}},
@@ -78,7 +79,7 @@ MISTAKES = {
         {"pretrain.momentum": 0.9},
         "config.yaml, pretrain: unknown key 'momentum'. This section knows source, resolution, "
         "image_size, backbones, recipe, evaluation. 'momentum' belongs to pretrain.recipe or "
-        "transfer.full.",
+        "transfer.full or transfer.paper.",
     ),
     "missing key": (
         {"pretrain.recipe.momentum": REMOVED},
@@ -163,6 +164,7 @@ MISTAKES = {
         "config.yaml, transfer.protocols[0]: unknown value 'cleen'.\n"
         "  Choose one of\n"
         "    clean: selection on a validation split, frozen means frozen\n"
+        "    paper: what the published code did: transfer.paper\n"
         "  Did you mean 'clean'?",
     ),
     "unknown norm": (

@@ -6,6 +6,7 @@ from pathlib import Path
 TABLES = (
     "recommendation", "headline", "welch_selected", "welch", "equivalence", "pearson",
     "mixed_effects", "mixed_diagnostics", "granularity", "granularity_prediction", "accuracy",
+    "variants", "robust_accuracy",
 )  # fmt: skip
 TABLE_FORMATS = ("csv", "tex")
 #: What the page is made from besides the modules.

@@ -10,7 +10,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from robust_transfer.figures.catalogue import CATALOGUE, confidence_of, toy_datasets
 from robust_transfer.figures.cells import summarise
-from robust_transfer.figures.label_budget import whole_budget
 from robust_transfer.figures.r_squared import r_squared_data
 from robust_transfer.figures.results import complete
 from robust_transfer.figures.style import THEME
@@ -30,6 +29,7 @@ from robust_transfer.report.matrix import Matrix, matrix
 from robust_transfer.report.methods import facts, methods
 from robust_transfer.report.sections import figures_of, tables_of, toys_of
 from robust_transfer.report.tables import write_table
+from robust_transfer.statistics.main_rows import is_main, main_rows
 
 #: Rows of a table on the page; the CSV has all.
 MOST_ROWS = 400
@@ -70,7 +70,7 @@ def write_report(
         "links": {t.name: csv_link(folder / f"{t.name}.csv") for t in spelled},
         "figures": figures_of(Path(figures_folder)),
         "toy": toys_of(study_config, results["accuracy"]),
-        "facts": facts(results["accuracy"]),
+        "facts": facts(main_rows(results["accuracy"])),
         "methods": methods(results["accuracy"], data, confidence),
         "commands": commands,
         **_opening(data, results, confidence, toy),
@@ -88,11 +88,14 @@ def shown_data(results: Mapping[str, pd.DataFrame], confidence: float) -> dict[s
     equivalence, chosen = results["equivalence"], results["welch_selected"]
     tested = (equivalence["verdict"] != "untested").any()
     chosen = chosen if chosen["difference"].notna().any() else chosen.iloc[:0]
-    return {name: results[name] for name in TABLES} | {
+    accuracy = results["accuracy"]
+    budgets = ("label_budget", "trainable_blocks")
+    return {name: results[name] for name in TABLES if name in results} | {
         "welch_selected": with_verdicts(chosen, 1 - confidence),
         "welch": with_verdicts(results["welch"], 1 - confidence),
         "equivalence": equivalence if tested else equivalence.iloc[:0],
-        "accuracy": summarise(whole_budget(results["accuracy"]), confidence),
+        "accuracy": summarise(main_rows(accuracy), confidence, also=("selected_on",)),
+        "variants": summarise(accuracy[~is_main(accuracy)], confidence, also=budgets),
     }
 
 
