@@ -14,7 +14,7 @@ pytestmark = pytest.mark.workflow
 LIBRARY = "workflow_scripts/robust_transfer"
 RESULTS = "results/tiny"
 BACKBONE = f"{RESULTS}/pretrain/resnet_small_w4-letters-l2-eps0-seed0"
-CELL = f"{RESULTS}/transfer/resnet_small_w4-letters-l2-eps0-seed0/digits/native/fixed/clean"
+CELL = f"{RESULTS}/transfer/resnet_small_w4-letters-l2-eps0-seed0/digits/native/fixed/clean/all"
 
 # Which rules run, as a sum of these.
 NOTHING: dict[str, int] = {}
