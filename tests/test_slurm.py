@@ -143,9 +143,9 @@ def training(cluster, study):
     """A training on the cluster that has saved its state; ends as it would have undisturbed."""
     edit(study / "workflow_scripts/robust_transfer/training/loop.py",
          "SECONDS_BETWEEN_STATES = 60.0", "SECONDS_BETWEEN_STATES = 0.2")  # fmt: skip
-    edit(study / "config.yaml", "epochs: 2", "epochs: 80")
+    edit(study / "config.yaml", "epochs: 2", "epochs: 30")
     yield lambda: begin(cluster, study)
-    edit(study / "config.yaml", "epochs: 80", "epochs: 2")
+    edit(study / "config.yaml", "epochs: 30", "epochs: 2")
     edit(study / "workflow_scripts/robust_transfer/training/loop.py",
          "SECONDS_BETWEEN_STATES = 0.2", "SECONDS_BETWEEN_STATES = 60.0")  # fmt: skip
 
