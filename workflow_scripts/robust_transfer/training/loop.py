@@ -9,62 +9,25 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from robust_transfer.errors import UserError
 from robust_transfer.progress import progress
-from robust_transfer.training.augmentation import Augmentation
-from robust_transfer.training.randomness import derived_generator, derived_seed
+from robust_transfer.training.randomness import derived_generator
 from robust_transfer.training.sgd import Sgd
 from robust_transfer.training.state import (
     TrainingState,
     load_state,
     save_state,
 )
+from robust_transfer.training.step import Recipe, TrainingStep
 
 SECONDS_BETWEEN_STATES = 60.0
 
-Attack = Callable[[nn.Module, Tensor, Tensor, int, torch.Generator], Tensor]
 Metrics = dict[str, float]
 
 
 class TrainingDivergedError(UserError):
     """The loss is no longer a number."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train.
-
-    Attributes:
-        steps: optimiser steps in all.
-        batch_size: images a step.
-        learning_rate: from the step to the learning rate.
-        momentum: of SGD.
-        weight_decay: L2, on all weights.
-        label_smoothing: of the training loss alone; an attack sees hard labels.
-        augment: of the training images.
-        attack: from model, images, labels, step and generator to perturbed images; None trains
-            on clean images.
-        weight_average: decay a step of the moving average of the weights that is evaluated and
-            kept in place of the weights; 0: none.
-        select_by: the metric, out of `evaluate`, whose best value is kept.
-        identity: names recipe, data and seed: a state with another identity is not resumed.
-        label: what a progress line says.
-    """
-
-    steps: int
-    batch_size: int
-    learning_rate: Callable[[int], float]
-    momentum: float
-    weight_decay: float
-    augment: Augmentation
-    identity: str
-    label_smoothing: float = 0.0
-    attack: Attack | None = None
-    weight_average: float = 0.0
-    select_by: str = "validation_accuracy"
-    label: str = "training"
 
 
 @dataclass
@@ -121,13 +84,13 @@ def fit(
     optimiser = Sgd(model.parameters(), momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     run = Run(average=_averaged(model, recipe), loss_sum=torch.zeros((), device=images.device))
     _resume(run, model, optimiser, recipe, state_path)
+    take_step = TrainingStep(model, recipe, optimiser, seed=seed)
     saved = started = time.monotonic()
     spent = run.seconds
     steps = progress(range(run.step, recipe.steps), total=recipe.steps, label=recipe.label)
     for step in steps:
         chosen = _batch(len(images), batch_size, step, seed).to(images.device)
-        loss = _train_step(model, images[chosen], labels[chosen], recipe, optimiser, step, seed)
-        run.loss_sum += loss
+        run.loss_sum += take_step(images[chosen], labels[chosen], step)
         _average(run.average, model, recipe.weight_average)
         run.step, run.seconds = step + 1, spent + time.monotonic() - started
         if run.step % evaluate_every == 0 or run.step == recipe.steps:
@@ -152,31 +115,6 @@ def _batch(n: int, batch_size: int, step: int, seed: int) -> Tensor:
 @functools.lru_cache(maxsize=1)
 def _order(n: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(n, generator=derived_generator(seed, "order", epoch))
-
-
-def _train_step(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    recipe: Recipe,
-    optimiser: Sgd,
-    step: int,
-    seed: int,
-) -> Tensor:
-    """Augment, attack, descend; return the loss, still on the device."""
-    torch.manual_seed(derived_seed(seed, "dropout", step))
-    x = recipe.augment(images, derived_generator(seed, "augmentation", step))
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda):
-        if recipe.attack is not None:
-            generator = derived_generator(seed, "attack", step, images.device)
-            x = recipe.attack(model, x, labels, step, generator)
-        model.train()
-        logits = model(x)
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
-    optimiser.zero_grad()
-    loss.backward()
-    optimiser.step(recipe.learning_rate(step))
-    return loss.detach()
 
 
 def _evaluate(

@@ -8,18 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from robust_transfer.attacks.evaluate import accuracy_under_attack
-from robust_transfer.attacks.folded import FoldedAttackModel
-from robust_transfer.attacks.pgd import pgd
 from robust_transfer.backbones.architectures import make_backbone
 from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.backbones.weights import save_backbone
 from robust_transfer.files import sha256, write_json
-from robust_transfer.training.augmentation import augmentation
 from robust_transfer.training.device import best_device, peak_memory_bytes
 from robust_transfer.training.evaluation import accuracy
 from robust_transfer.training.history import write_history
-from robust_transfer.training.loop import Recipe, Run, fit
-from robust_transfer.training.schedules import epsilon_at, learning_rate
+from robust_transfer.training.loop import Run, fit
+from robust_transfer.training.recipes import passes, pretraining_recipe
 from robust_transfer.training.source import Source, load_source
 from robust_transfer.training.state import state_file
 
@@ -92,7 +89,14 @@ def _train(
         model,
         images,
         labels,
-        _recipe(backbone, recipe, total, identity=f"{question}|{image_size}"),
+        pretraining_recipe(
+            recipe,
+            norm=backbone["norm"],
+            epsilon=backbone["epsilon"],
+            steps=total,
+            identity=f"{question}|{image_size}",
+            label=f"pretrain {backbone['name']}",
+        ),
         seed=backbone["seed"],
         evaluate=_held_out(source, backbone, recipe),
         evaluate_every=steps_per_epoch,
@@ -101,55 +105,6 @@ def _train(
     best = make_backbone(backbone["architecture"], **make).to(device)
     best.load_state_dict(run.best)
     return best.eval(), model, run
-
-
-def _recipe(
-    backbone: dict[str, Any], recipe: dict[str, Any], total: int, *, identity: str
-) -> Recipe:
-    """Turn the config's recipe into the loop's."""
-    epsilon = backbone["epsilon"]
-    fast: list[FoldedAttackModel] = []
-
-    def attack(
-        model: nn.Module, images: Tensor, labels: Tensor, step: int, generator: torch.Generator
-    ) -> Tensor:
-        size = epsilon_at(step, total, epsilon=epsilon, warmup=recipe["epsilon_warmup"])
-        if not fast:
-            fast.append(FoldedAttackModel(model))
-        fast[0].refresh()
-        return pgd(
-            fast[0],
-            images,
-            labels,
-            norm=backbone["norm"],
-            epsilon=size,
-            step_size=recipe["relative_step_size"] * size,
-            steps=recipe["attack_steps"],
-            random_start=recipe["random_start"],
-            generator=generator,
-            check=False,  # augmentation ends in [0, 1]; a check would wait for the GPU
-        )
-
-    return Recipe(
-        steps=total,
-        batch_size=recipe["batch_size"],
-        learning_rate=lambda step: learning_rate(
-            step,
-            total,
-            peak=recipe["learning_rate"],
-            schedule=recipe["schedule"],
-            warmup=recipe["warmup"],
-        ),
-        momentum=recipe["momentum"],
-        weight_decay=recipe["weight_decay"],
-        label_smoothing=recipe["label_smoothing"],
-        weight_average=recipe["weight_average"],
-        augment=augmentation(recipe["augmentation"]),
-        attack=attack if epsilon > 0 else None,
-        select_by="validation_robust_accuracy",
-        identity=identity,
-        label=f"pretrain {backbone['name']}",
-    )
 
 
 def _held_out(
@@ -185,12 +140,11 @@ def _cost(
     device: torch.device,
 ) -> dict[str, Any]:
     """Say what the training took."""
-    passes = 1 + (recipe["attack_steps"] if backbone["epsilon"] > 0 else 0)
     steps = run.step * min(recipe["batch_size"], len(source.train))
     return {
         "schema_version": SCHEMA_VERSION,
         "seconds": run.seconds,
-        "images_through_network": steps * passes,
+        "images_through_network": steps * passes(recipe, epsilon=backbone["epsilon"]),
         "peak_memory_bytes": peak_memory_bytes(device),
         "device": str(device),
     }
