@@ -121,9 +121,7 @@ class TrainingStep:
             return None
         return losses[0] if self.parts == 1 else torch.stack(losses).sum()
 
-    def _loss(
-        self, clean: Tensor, labels: Tensor, step: int, generator: torch.Generator
-    ) -> Tensor:
+    def _loss(self, clean: Tensor, labels: Tensor, step: int, generator: torch.Generator) -> Tensor:
         """Attack some images and return their mean loss, with its graph."""
         recipe = self.recipe
         with torch.autocast(clean.device.type, torch.bfloat16, enabled=clean.is_cuda):
