@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from robust_transfer.training.augmentation import as_pixels
+from robust_transfer.training.pixels import as_pixels
 
 BATCH = 512
 
