@@ -75,6 +75,7 @@ def _ours(model: nn.Module, images: Tensor, labels: Tensor, case: Case) -> Step:
         norm="l2",
         epsilon=case.epsilon,
         steps=STEPS_OF_A_RUN,
+        image_size=case.image_size,
         identity="benchmark",
         label="benchmark",
     )

@@ -57,7 +57,7 @@ Augmentation = Annotated[
         {
             "shift": "by up to an eighth of the image",
             "shift_flip": "shift, and mirror half of the images",
-            "imagenet": "random resized crop and mirror",
+            "imagenet": "random resized crop, mirror, colour jitter and lighting, as the paper",
             "none": "images as they are",
         }
     ),
@@ -188,6 +188,10 @@ class Pretrain(Section):
     source: str = Field(description="the dataset that backbones are pretrained on")
     resolution: Resolution = Field(description="which cache of the source is read")
     image_size: Count = Field(description="network input, pixels a side")
+    images_on_device_mb: Count = Field(
+        description="a split of the source up to this size, in 10^6 bytes, lies on the device as a "
+        "whole; a larger one is streamed from the cache"
+    )
     backbones: list[BackboneEntry] = Field(description="which backbones")
     recipe: PretrainRecipe = Field(description="how a backbone is trained")
     evaluation: Evaluation = Field(description="how accuracy under attack is measured")

@@ -15,7 +15,14 @@ from robust_transfer.training.step import Recipe
 
 
 def pretraining_recipe(
-    recipe: dict[str, Any], *, norm: str, epsilon: float, steps: int, identity: str, label: str
+    recipe: dict[str, Any],
+    *,
+    norm: str,
+    epsilon: float,
+    steps: int,
+    image_size: int,
+    identity: str,
+    label: str,
 ) -> Recipe:
     """Turn `pretrain.recipe` of the config into the loop's recipe.
 
@@ -24,6 +31,7 @@ def pretraining_recipe(
         norm: of the attack.
         epsilon: its size; 0: training on clean images, whatever the method.
         steps: optimiser steps in all.
+        image_size: network input, pixels a side.
         identity: names recipe, data and seed: see `Recipe`.
         label: what a progress line says.
     """
@@ -41,7 +49,7 @@ def pretraining_recipe(
         weight_decay=recipe["weight_decay"],
         label_smoothing=recipe["label_smoothing"],
         weight_average=recipe["weight_average"],
-        augment=augmentation(recipe["augmentation"]),
+        augment=augmentation(recipe["augmentation"], size=image_size),
         attack=TrainingAttack(recipe, norm, epsilon, steps) if epsilon > 0 else None,
         trades_beta=recipe["trades_beta"] if recipe["method"] == "trades" else 0.0,
         select_by="validation_robust_accuracy",
@@ -98,6 +106,17 @@ class TrainingAttack:
         else:
             self._fast.refresh()
         return self._fast
+
+
+def stored_size(name: str, image_size: int) -> int:
+    """Return the size of the images that an augmentation starts from, pixels a side.
+
+    Args:
+        name: of the augmentation. `imagenet` crops: it starts from images that are larger by a
+            seventh, as 256 pixels are for a network input of 224.
+        image_size: network input, pixels a side.
+    """
+    return round(image_size * 8 / 7) if name == "imagenet" else image_size
 
 
 def passes(recipe: dict[str, Any], *, epsilon: float) -> int:

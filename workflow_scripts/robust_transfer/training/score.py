@@ -1,14 +1,18 @@
 """How good a backbone is on its source, clean and under attack, and a few examples of it."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from robust_transfer.attacks.evaluate import accuracy_under_attack
 from robust_transfer.backbones.weights import load_backbone
 from robust_transfer.files import write_json
 from robust_transfer.training.device import best_device
-from robust_transfer.training.evaluation import accuracy
+from robust_transfer.training.evaluation import right_over, rightly_classified
 from robust_transfer.training.examples import write_examples
 from robust_transfer.training.source import load_source
 
@@ -26,6 +30,7 @@ def evaluate_backbone(
     example_images: int,
     record: str | Path,
     examples: str | Path,
+    on_device_mb: float,
 ) -> None:
     """Score a backbone on its source's test split, once, and keep some attacked images.
 
@@ -37,6 +42,7 @@ def evaluate_backbone(
         example_images: test images to show before and after the strongest attack.
         record: where the accuracies go (.json).
         examples: where the images go (.npz).
+        on_device_mb: test images up to this size lie on the device as a whole; more are streamed.
     """
     device = best_device()
     backbone, header = load_backbone(weights)
@@ -47,14 +53,14 @@ def evaluate_backbone(
         validation_fraction=0,
         seed=0,
         device=device,
+        on_device_mb=on_device_mb,
     )
-    images, labels = source.split("test")
-    n = len(labels) if evaluation["images"] == "all" else min(evaluation["images"], len(labels))
+    test = source.pool("test")
+    n = len(test) if evaluation["images"] == "all" else min(evaluation["images"], len(test))
+    first = test if n == len(test) else source.pool("test", rows=slice(n))
     attacks = _attacks(header["norm"], evaluation)
     robust = {
-        name: float(
-            accuracy_under_attack(backbone, images[:n], labels[:n], **attack).float().mean()
-        )
+        name: _share(right_over(first, partial(accuracy_under_attack, backbone, **attack)))
         for name, attack in attacks.items()
     }
     write_json(
@@ -62,12 +68,14 @@ def evaluate_backbone(
         _about(header)
         | _cost(cost)
         | {
-            "source_accuracy": accuracy(backbone, images, labels),
+            "source_accuracy": _share(right_over(test, rightly_classified(backbone))),
             "source_robust_accuracy": robust,
-            "n_test": len(labels),
+            "n_test": len(test),
             "n_attacked": n,
         },
     )
+    shown = torch.arange(min(len(test), max(example_images, PROBE_IMAGES)))
+    images, labels = next(test.batches([shown]))
     write_examples(
         examples,
         backbone,
@@ -77,6 +85,10 @@ def evaluate_backbone(
         classes=source.classes,
         probe=images[:PROBE_IMAGES],
     )
+
+
+def _share(right: Tensor) -> float:
+    return float(right.float().mean())
 
 
 def _attacks(norm: str, evaluation: dict[str, Any]) -> dict[str, dict[str, Any]]:

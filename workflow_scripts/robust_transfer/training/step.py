@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from robust_transfer.errors import UserError
 from robust_transfer.training.augmentation import Augmentation
 from robust_transfer.training.losses import training_loss
+from robust_transfer.training.processes import ALONE, Processes
 from robust_transfer.training.randomness import derived_generator, derived_seed
 from robust_transfer.training.sgd import Sgd
 
@@ -71,50 +72,68 @@ class TrainingStep:
         recipe: how.
         optimiser: of the model's weights.
         seed: of augmentation, attack and dropout.
+        processes: that train together, of which this is one.
 
     Attributes:
         parts: parts that a batch is cut into; it stays where it has grown to.
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe, optimiser: Sgd, *, seed: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        optimiser: Sgd,
+        *,
+        seed: int,
+        processes: Processes = ALONE,
+    ) -> None:
         self.model, self.recipe, self.optimiser, self.seed = model, recipe, optimiser, seed
+        self.processes = processes
         self.parts = 1
         self._statistics = list(model.buffers())
 
-    def __call__(self, images: Tensor, labels: Tensor, step: int) -> Tensor:
+    def __call__(
+        self, images: Tensor, labels: Tensor, step: int, *, n: int | None = None
+    ) -> Tensor:
         """Take one step.
 
         Args:
-            images: (n, 3, height, width) uint8, on the model's device.
-            labels: (n,) int64, on the same device.
+            images: (m, 3, height, width) uint8, this process's share, on the model's device.
+            labels: (m,) int64, on the same device.
             step: 0 to `recipe.steps` - 1; every random number is a function of seed and step.
+            n: images of the whole batch; None: those that are given.
 
         Returns:
-            The mean loss, still on the device.
+            The mean loss of the whole batch, still on the device.
 
         Raises:
             TooLittleMemoryError: one image at a time is too much.
         """
-        pixels = self.recipe.augment(images, derived_generator(self.seed, "augmentation", step))
+        n, rows = n or len(images), self.processes.rows
+        generator = derived_generator(self.seed, "augmentation", step)
+        pixels = self.recipe.augment.share(images, generator, n=n, rows=rows)
         before = [each.clone() for each in self._statistics]
-        while (loss := self._gradients(pixels, labels, step)) is None:
+        while (loss := self._gradients(pixels, labels, step, n)) is None:
             self._halve(len(pixels))
             for statistic, value in zip(self._statistics, before, strict=True):
                 statistic.copy_(value)  # BatchNorm forgets the attempt that failed
+        loss = self.processes.sum_gradients(self.optimiser.parameters, loss)
+        self.processes.share_statistics(self.model)
         self.optimiser.step(self.recipe.learning_rate(step))
         return loss
 
-    def _gradients(self, pixels: Tensor, labels: Tensor, step: int) -> Tensor | None:
+    def _gradients(self, pixels: Tensor, labels: Tensor, step: int, n: int) -> Tensor | None:
         """Leave the gradient of the mean loss in the weights; None: there is too little memory."""
-        torch.manual_seed(derived_seed(self.seed, "dropout", step))
-        generator = derived_generator(self.seed, "attack", step, pixels.device)
+        named = self.processes.named
+        torch.manual_seed(derived_seed(self.seed, named("dropout"), step))
+        generator = derived_generator(self.seed, named("attack"), step, pixels.device)
         self.optimiser.zero_grad()
         losses = []
         try:
             for part, truth in zip(
                 pixels.tensor_split(self.parts), labels.tensor_split(self.parts), strict=True
             ):
-                loss = self._loss(part, truth, step, generator) * (len(part) / len(pixels))
+                loss = self._loss(part, truth, step, generator) * (len(part) / n)
                 loss.backward()
                 losses.append(loss.detach())
         except torch.OutOfMemoryError:
