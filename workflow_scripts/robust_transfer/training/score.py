@@ -3,18 +3,20 @@
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from robust_transfer.attacks.evaluate import accuracy_under_attack
+from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.backbones.weights import load_backbone
 from robust_transfer.files import write_json
 from robust_transfer.training.device import best_device
 from robust_transfer.training.evaluation import right_over, rightly_classified
 from robust_transfer.training.examples import write_examples
-from robust_transfer.training.source import load_source
+from robust_transfer.training.pool import Pool
+from robust_transfer.training.source import Source, load_source
 
 SCHEMA_VERSION = 1
 PROBE_IMAGES = 4  # test images kept with their logits: an audit asks the weights again
@@ -56,24 +58,9 @@ def evaluate_backbone(
         on_device_mb=on_device_mb,
     )
     test = source.pool("test")
-    n = len(test) if evaluation["images"] == "all" else min(evaluation["images"], len(test))
-    first = test if n == len(test) else source.pool("test", rows=slice(n))
     attacks = _attacks(header["norm"], evaluation)
-    robust = {
-        name: _share(right_over(first, partial(accuracy_under_attack, backbone, **attack)))
-        for name, attack in attacks.items()
-    }
-    write_json(
-        record,
-        _about(header)
-        | _cost(cost)
-        | {
-            "source_accuracy": _share(right_over(test, rightly_classified(backbone))),
-            "source_robust_accuracy": robust,
-            "n_test": len(test),
-            "n_attacked": n,
-        },
-    )
+    scores = _scores(backbone, source, test, evaluation["images"], attacks)
+    write_json(record, _about(header) | _cost(cost) | scores)
     shown = torch.arange(min(len(test), max(example_images, PROBE_IMAGES)))
     images, labels = next(test.batches([shown]))
     write_examples(
@@ -85,6 +72,28 @@ def evaluate_backbone(
         classes=source.classes,
         probe=images[:PROBE_IMAGES],
     )
+
+
+def _scores(
+    backbone: Backbone,
+    source: Source,
+    test: Pool,
+    wanted: int | Literal["all"],
+    attacks: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    """Measure accuracy on the test split, and under each attack on its first images."""
+    n = len(test) if wanted == "all" else min(wanted, len(test))
+    first = test if n == len(test) else source.pool("test", rows=slice(n))
+    robust = {
+        name: _share(right_over(first, partial(accuracy_under_attack, backbone, **attack)))
+        for name, attack in attacks.items()
+    }
+    return {
+        "source_accuracy": _share(right_over(test, rightly_classified(backbone))),
+        "source_robust_accuracy": robust,
+        "n_test": len(test),
+        "n_attacked": n,
+    }
 
 
 def _share(right: Tensor) -> float:
