@@ -25,6 +25,7 @@ include: "rules/transfer.smk"  # backbone + dataset cache -> per-image predictio
 include: "rules/analysis.smk"  # predictions -> accuracy, and every statistic
 include: "rules/report.smk"  # tables -> figures and one HTML report
 include: "rules/audit.smk"  # results as they are -> verdict on each file and number
+include: "rules/benchmark.smk"  # this machine -> speed and memory beside the alternatives
 
 
 rule all:

@@ -15,7 +15,8 @@ rule pretrain_backbone:
     conda:
         "../envs/torch.yaml"
     resources:
-        gpu=1,
+        gpu=1,  # more in the profile: torchrun then starts one process for each
+        images_on_device_mb=study.settings["pretrain"]["images_on_device_mb"],
     params:
         settings=pretrain_settings,
         code=code_digest("pretrain/pretrain_backbone.py"),
@@ -90,6 +91,7 @@ rule evaluate_backbone:
         "../envs/torch.yaml"
     resources:
         gpu=1,
+        images_on_device_mb=study.settings["pretrain"]["images_on_device_mb"],
     params:
         settings=evaluation_settings,
         code=code_digest("pretrain/evaluate_backbone.py"),

@@ -95,7 +95,8 @@ def main(sizes: list[int]) -> None:
             first, _, said = timed(folder, *words)
             assert "Nothing to be done" in said, said[-2000:]
             again, _, _ = timed(folder, *words)
-            print(f"| {total} | {dry:.1f} s | {peak} MB | {first:.1f} s | {again:.1f} s |", flush=True)
+            row = (total, f"{dry:.1f} s", f"{peak} MB", f"{first:.1f} s", f"{again:.1f} s")
+            print("|", " | ".join(row), "|", flush=True)
 
 
 if __name__ == "__main__":

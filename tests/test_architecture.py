@@ -30,12 +30,13 @@ LAYERS = [
     ("figures",),
     ("report",),
     ("audit",),
+    ("benchmark",),
 ]
 LEVEL = {subject: level for level, row in enumerate(LAYERS) for subject in row}
 # What reads tables must start in a moment: it never loads torch.
 WITHOUT_TORCH = ("config", "records", "toy_world", "images", "statistics", "figures", "report")
 NUMPY_ONLY = {"transfer", "transfer.predictions", "transfer.metrics"}
-STAGES = ["data", "pretrain", "transfer", "detect", "analysis", "report", "audit"]
+STAGES = ["data", "pretrain", "transfer", "detect", "analysis", "report", "audit", "benchmark"]
 LINES_OF_A_MODULE, LINES_OF_A_FUNCTION, LINES_OF_A_SCRIPT = 280, 60, 40
 LOGIC = (
     ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda | ast.For | ast.AsyncFor

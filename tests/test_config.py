@@ -78,8 +78,8 @@ MISTAKES = {
     "key in the wrong section": (
         {"pretrain.momentum": 0.9},
         "config.yaml, pretrain: unknown key 'momentum'. This section knows source, resolution, "
-        "image_size, backbones, recipe, evaluation. 'momentum' belongs to pretrain.recipe or "
-        "transfer.full or transfer.paper.",
+        "image_size, images_on_device_mb, backbones, recipe, evaluation. 'momentum' belongs to "
+        "pretrain.recipe or transfer.full or transfer.paper.",
     ),
     "missing key": (
         {"pretrain.recipe.momentum": REMOVED},
@@ -97,7 +97,7 @@ MISTAKES = {
     "division by zero": (
         {"pretrain.recipe.relative_step_size": "2/0"},
         "config.yaml, pretrain.recipe.relative_step_size: '2/0' does not fit. Allowed is a number, "
-        "such as 0.25, 5e-4 or 8/255 (step size / epsilon).",
+        "such as 0.25, 5e-4 or 8/255 (step size / epsilon (nfgsm: 1)).",
     ),
     "not a number": (
         {"pretrain.recipe.learning_rate": float("nan")},

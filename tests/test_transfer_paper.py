@@ -9,7 +9,7 @@ from robust_transfer.config.check import check_config
 from robust_transfer.config.transfer_recipes import recipe_of
 from robust_transfer.errors import DataError
 from robust_transfer.images.cache import load_cache
-from robust_transfer.transfer.crops import crops_of, draw_boxes, resized_crop
+from robust_transfer.transfer.crops import Crops, draw_boxes, resized_crop
 from robust_transfer.transfer.paper import TEST_RESIZE, Published
 from robust_transfer.transfer.target import load_target
 from test_config import demo
@@ -102,7 +102,7 @@ def test_where_no_box_fits_the_largest_middle_one_is_taken():
 
 def test_half_of_the_crops_are_mirrored_and_the_seed_decides_all(files):
     cache = load_cache(files / "cache")
-    augment = crops_of(cache, 16, CPU)
+    augment = Crops(cache, 16, CPU)
     rows = torch.arange(40)
     one, two, three = (augment(rows, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert torch.equal(one, two)

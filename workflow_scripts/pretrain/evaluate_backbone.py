@@ -15,5 +15,6 @@ if __name__ == "__main__":
             Path(snakemake.input.cache[0]).parent,
             record=snakemake.output.record,
             examples=snakemake.output.examples,
+            on_device_mb=snakemake.resources.images_on_device_mb,
             **snakemake.params.settings,
         )

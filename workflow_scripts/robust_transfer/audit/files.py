@@ -34,10 +34,12 @@ def _beside_the_plan(evidence: Evidence) -> Iterator[Check]:
     folders = {plan.results} | {
         str(Path(path).parent) for path in plan.maker if not path.startswith(f"{plan.results}/")
     }
+    # Verdicts and measurements of a machine: no result depends on them.
+    apart = (f"{plan.results}/audit/", f"{plan.results}/benchmark/")
     for folder in sorted(folders):
         for where in sorted(evidence.path(folder).rglob("*")):
             path = where.relative_to(evidence.root).as_posix()
-            if not where.is_file() or path.startswith(f"{plan.results}/audit/"):
+            if not where.is_file() or path.startswith(apart):
                 continue
             planned = path in plan.maker or path.removesuffix(SUFFIX) in plan.maker
             if not planned and where.suffix != ".log":

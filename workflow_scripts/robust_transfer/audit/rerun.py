@@ -14,6 +14,9 @@ from typing import Any
 
 from robust_transfer.audit.plan import Job
 
+# What a job may use, where rules ask for it; no result depends on them.
+RESOURCES = {"gpu": 1, "images_on_device_mb": 40_000}
+
 
 class Named(list[Any]):
     """Paths or parameters as a script sees them: a list, and an attribute for each name.
@@ -63,6 +66,7 @@ def as_job(
         wildcards=Named(job.wildcards, whole=True),
         log=[str(folder / f"{job.rule}.log")],
         threads=threads,
+        resources=Named(RESOURCES, whole=True),
         config=None,
         scriptdir=str((scripts / job.script).parent),
     )

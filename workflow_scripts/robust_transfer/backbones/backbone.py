@@ -56,7 +56,9 @@ class Backbone(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Map (n, 3, height, width) images in [0, 1] to (n, feature_dim) features."""
-        return self.body((images - self.mean) / self.std)
+        height, width = images.shape[2], images.shape[3]
+        mean, std = (_spread(each, height, width) for each in (self.mean, self.std))
+        return self.body((images - mean) / std)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (n, 3, height, width) images in [0, 1] to (n, classes) logits."""
@@ -89,6 +91,16 @@ class Backbone(nn.Module):
         # MNASNet refuses a state that does not say its version.
         body._metadata = self.body.state_dict()._metadata  # type: ignore[attr-defined]
         self.body.load_state_dict(body)
+
+
+def _spread(channels: Tensor, height: int, width: int) -> Tensor:
+    """Repeat a (1, 3, 1, 1) tensor over a whole image, in the layout of the images.
+
+    In channels_last, arithmetic with one number a channel runs over three numbers at a time; with
+    a whole image it is vectorised, several times as fast on a CPU, and the result is the same.
+    """
+    whole = channels.expand(1, 3, height, width)
+    return whole.contiguous(memory_format=torch.channels_last)
 
 
 def _head_name(network: nn.Module) -> str:

@@ -41,13 +41,23 @@ Schedule = Annotated[
         }
     ),
 ]
+Method = Annotated[
+    str,
+    OneOf(
+        {
+            "pgd": "the loss of PGD-perturbed images, as the paper",
+            "trades": "the clean loss, and how far the attacked prediction is from the clean one",
+            "nfgsm": "the loss after strong noise and one gradient step: a third of the cost",
+        }
+    ),
+]
 Augmentation = Annotated[
     str,
     OneOf(
         {
             "shift": "by up to an eighth of the image",
             "shift_flip": "shift, and mirror half of the images",
-            "imagenet": "random resized crop and mirror",
+            "imagenet": "random resized crop, mirror, colour jitter and lighting, as the paper",
             "none": "images as they are",
         }
     ),
@@ -145,9 +155,14 @@ class PretrainRecipe(Section):
         description="decay a step of a moving average of the weights; 0: none"
     )
     epsilon_warmup: Share = Field(description="share of the steps in which epsilon rises from 0")
-    attack_steps: Count = Field(description="PGD steps in training")
-    relative_step_size: Positive = Field(description="step size / epsilon")
+    method: Method = Field(description="of training at an epsilon above 0")
+    attack_steps: Count = Field(
+        description="steps of the attack, in training (nfgsm takes one) and on validation"
+    )
+    relative_step_size: Positive = Field(description="step size / epsilon (nfgsm: 1)")
     random_start: bool = Field(description="start each attack at a random point of the ball")
+    trades_beta: Positive = Field(description="weight of the divergence in the loss of trades")
+    nfgsm_noise: NonNegative = Field(description="radius of the noise of nfgsm / epsilon")
     augmentation: Augmentation = Field(description="of the training images")
     validation_fraction: ProperShare = Field(
         description="share of the source's training split that chooses the best epoch"
@@ -173,6 +188,10 @@ class Pretrain(Section):
     source: str = Field(description="the dataset that backbones are pretrained on")
     resolution: Resolution = Field(description="which cache of the source is read")
     image_size: Count = Field(description="network input, pixels a side")
+    images_on_device_mb: Count = Field(
+        description="a split of the source up to this size, in 10^6 bytes, lies on the device as a "
+        "whole; a larger one is streamed from the cache"
+    )
     backbones: list[BackboneEntry] = Field(description="which backbones")
     recipe: PretrainRecipe = Field(description="how a backbone is trained")
     evaluation: Evaluation = Field(description="how accuracy under attack is measured")

@@ -10,7 +10,7 @@ from torch import Tensor
 from robust_transfer.attacks.pgd import pgd
 from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.files import whole_file
-from robust_transfer.training.augmentation import as_pixels
+from robust_transfer.training.pixels import as_pixels
 
 
 def write_examples(

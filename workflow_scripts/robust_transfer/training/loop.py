@@ -2,29 +2,24 @@
 
 import functools
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from robust_transfer.errors import UserError
 from robust_transfer.progress import progress
-from robust_transfer.training.augmentation import Augmentation
-from robust_transfer.training.randomness import derived_generator, derived_seed
+from robust_transfer.training.pool import Pool, Resident
+from robust_transfer.training.processes import ALONE, Processes
+from robust_transfer.training.randomness import derived_generator
+from robust_transfer.training.run import Run, averaged, move_average, resume_run, save_run
 from robust_transfer.training.sgd import Sgd
-from robust_transfer.training.state import (
-    TrainingState,
-    load_state,
-    save_state,
-)
+from robust_transfer.training.step import Recipe, TrainingStep
 
 SECONDS_BETWEEN_STATES = 60.0
 
-Attack = Callable[[nn.Module, Tensor, Tensor, int, torch.Generator], Tensor]
 Metrics = dict[str, float]
 
 
@@ -32,64 +27,28 @@ class TrainingDivergedError(UserError):
     """The loss is no longer a number."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How to train.
-
-    Attributes:
-        steps: optimiser steps in all.
-        batch_size: images a step.
-        learning_rate: from the step to the learning rate.
-        momentum: of SGD.
-        weight_decay: L2, on all weights.
-        label_smoothing: of the training loss alone; an attack sees hard labels.
-        augment: of the training images.
-        attack: from model, images, labels, step and generator to perturbed images; None trains
-            on clean images.
-        weight_average: decay a step of the moving average of the weights that is evaluated and
-            kept in place of the weights; 0: none.
-        select_by: the metric, out of `evaluate`, whose best value is kept.
-        identity: names recipe, data and seed: a state with another identity is not resumed.
-        label: what a progress line says.
-    """
-
-    steps: int
-    batch_size: int
-    learning_rate: Callable[[int], float]
-    momentum: float
-    weight_decay: float
-    augment: Augmentation
-    identity: str
-    label_smoothing: float = 0.0
-    attack: Attack | None = None
-    weight_average: float = 0.0
-    select_by: str = "validation_accuracy"
-    label: str = "training"
-
-
-@dataclass
-class Run:
-    """A run under way, and what it leaves.
-
-    Attributes:
-        best: weights at the best evaluation.
-        history: one row an evaluation.
-        step: the step to take next.
-    """
-
-    average: dict[str, Tensor]
-    loss_sum: Tensor
-    best: dict[str, Tensor] = field(default_factory=dict)
-    best_value: float = -1.0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    step: int = 0
-    seconds: float = 0.0
-
-
 def fit(
     model: nn.Module,
     images: Tensor,
     labels: Tensor,
+    recipe: Recipe,
+    **arguments: Any,
+) -> Run:
+    """Train `model` in place on images that lie on its device: `fit_pool` on a resident pool.
+
+    Args:
+        model: maps float images in [0, 1] to logits; trained in place, left in eval mode.
+        images: (n, 3, height, width) uint8, on the model's device.
+        labels: (n,) int64, on the same device.
+        recipe: how to train.
+        **arguments: of `fit_pool`.
+    """
+    return fit_pool(model, Resident(images, labels), recipe, **arguments)
+
+
+def fit_pool(
+    model: nn.Module,
+    pool: Pool,
     recipe: Recipe,
     *,
     seed: int,
@@ -97,19 +56,21 @@ def fit(
     evaluate_every: int,
     state_path: Path,
     after_step: Callable[[int], None] | None = None,
+    processes: Processes = ALONE,
 ) -> Run:
     """Train `model` in place with SGD.
 
     Args:
         model: maps float images in [0, 1] to logits; trained in place, left in eval mode.
-        images: (n, 3, height, width) uint8, on the model's device.
-        labels: (n,) int64, on the same device.
+        pool: the training images; batches lie on the model's device.
         recipe: how to train.
         seed: of order, augmentation, attack and dropout.
-        evaluate: returns metrics of the model, which it finds in eval mode.
+        evaluate: returns metrics of the model, which it finds in eval mode; the same on every
+            process.
         evaluate_every: steps between evaluations; the last step is always followed by one.
         state_path: where the state is kept until the run has ended; the caller removes it.
         after_step: called with the number of steps done (a test stops the run here).
+        processes: that train together, of which this is one; the first writes the state.
 
     Returns:
         The run: its best weights and history. The last weights are in `model`.
@@ -117,30 +78,43 @@ def fit(
     Raises:
         TrainingDivergedError: the loss is not finite; the last good state stays on disk.
     """
-    batch_size = min(recipe.batch_size, len(images))  # a set smaller than a batch: one batch
+    batch_size = min(recipe.batch_size, len(pool))  # a set smaller than a batch: one batch
+    if batch_size < processes.count:
+        raise UserError(f"{recipe.label}: {processes.count} GPUs for batches of {batch_size}.")
     optimiser = Sgd(model.parameters(), momentum=recipe.momentum, weight_decay=recipe.weight_decay)
-    run = Run(average=_averaged(model, recipe), loss_sum=torch.zeros((), device=images.device))
-    _resume(run, model, optimiser, recipe, state_path)
+    run = Run(averaged(model, recipe), torch.zeros((), device=pool.labels.device))
+    resume_run(run, model, optimiser, recipe, state_path)
+    processes.wait()  # all have read the state before the first replaces it
+    take_step = TrainingStep(model, recipe, optimiser, seed=seed, processes=processes)
     saved = started = time.monotonic()
     spent = run.seconds
-    steps = progress(range(run.step, recipe.steps), total=recipe.steps, label=recipe.label)
-    for step in steps:
-        chosen = _batch(len(images), batch_size, step, seed).to(images.device)
-        loss = _train_step(model, images[chosen], labels[chosen], recipe, optimiser, step, seed)
-        run.loss_sum += loss
-        _average(run.average, model, recipe.weight_average)
+    for step, images, labels in _steps(pool, batch_size, run.step, recipe, seed, processes):
+        run.loss_sum += take_step(images, labels, step, n=batch_size)
+        move_average(run.average, model, recipe.weight_average)
         run.step, run.seconds = step + 1, spent + time.monotonic() - started
         if run.step % evaluate_every == 0 or run.step == recipe.steps:
             _evaluate(run, model, recipe, evaluate, evaluate_every)
-        due = time.monotonic() - saved > SECONDS_BETWEEN_STATES
+        due = processes.leads and time.monotonic() - saved > SECONDS_BETWEEN_STATES
         if due and torch.isfinite(run.loss_sum):  # the state on disk stays a good one
-            _save(run, model, optimiser, recipe, state_path)
+            save_run(run, model, optimiser, recipe, state_path)
             saved = time.monotonic()
         if after_step is not None:
             after_step(run.step)
-    _save(run, model, optimiser, recipe, state_path)
+    if processes.leads:
+        save_run(run, model, optimiser, recipe, state_path)
     model.eval()
     return run
+
+
+def _steps(
+    pool: Pool, batch_size: int, first: int, recipe: Recipe, seed: int, processes: Processes
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Yield each step that is left, with this process's share of its batch."""
+    left = range(first, recipe.steps)
+    order = (_batch(len(pool), batch_size, step, seed)[processes.rows] for step in left)
+    said = progress(left, total=recipe.steps, label=recipe.label) if processes.leads else left
+    for step, (images, labels) in zip(said, pool.batches(order), strict=True):
+        yield step, images, labels
 
 
 def _batch(n: int, batch_size: int, step: int, seed: int) -> Tensor:
@@ -152,31 +126,6 @@ def _batch(n: int, batch_size: int, step: int, seed: int) -> Tensor:
 @functools.lru_cache(maxsize=1)
 def _order(n: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(n, generator=derived_generator(seed, "order", epoch))
-
-
-def _train_step(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    recipe: Recipe,
-    optimiser: Sgd,
-    step: int,
-    seed: int,
-) -> Tensor:
-    """Augment, attack, descend; return the loss, still on the device."""
-    torch.manual_seed(derived_seed(seed, "dropout", step))
-    x = recipe.augment(images, derived_generator(seed, "augmentation", step))
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda):
-        if recipe.attack is not None:
-            generator = derived_generator(seed, "attack", step, images.device)
-            x = recipe.attack(model, x, labels, step, generator)
-        model.train()
-        logits = model(x)
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
-    optimiser.zero_grad()
-    loss.backward()
-    optimiser.step(recipe.learning_rate(step))
-    return loss.detach()
 
 
 def _evaluate(
@@ -208,49 +157,3 @@ def _evaluate(
     row = {"step": run.step, "train_loss": loss, "learning_rate": rate, **metrics}
     run.history.append(row | {"seconds": round(run.seconds, 3)})
     run.loss_sum.zero_()
-
-
-def _averaged(model: nn.Module, recipe: Recipe) -> dict[str, Tensor]:
-    if not recipe.weight_average:
-        return {}
-    return {name: value.clone() for name, value in model.state_dict().items()}
-
-
-def _average(average: dict[str, Tensor], model: nn.Module, decay: float) -> None:
-    """Move the average towards the weights and the BatchNorm statistics."""
-    for name, value in model.state_dict().items() if average else ():
-        if value.is_floating_point():
-            average[name].lerp_(value, 1 - decay)
-        else:
-            average[name].copy_(value)
-
-
-def _save(run: Run, model: nn.Module, optimiser: Sgd, recipe: Recipe, path: Path) -> None:
-    """Replace the state on disk."""
-    groups = {"model": model.state_dict(), "best": run.best, "average": run.average}
-    tensors = {f"{g}.{name}": value for g, group in groups.items() for name, value in group.items()}
-    tensors |= optimiser.state() | {"loss_sum": run.loss_sum}
-    kept = ("best_value", "history", "step", "seconds")
-    record = {"identity": recipe.identity} | {name: getattr(run, name) for name in kept}
-    save_state(path, TrainingState(tensors, record))
-
-
-def _resume(run: Run, model: nn.Module, optimiser: Sgd, recipe: Recipe, path: Path) -> None:
-    """Go on from the state on disk, if there is one of this run."""
-    state = load_state(path, recipe.identity)
-    if state is None:
-        return
-
-    def group(prefix: str) -> dict[str, Tensor]:
-        return {
-            name.removeprefix(prefix): value.to(run.loss_sum.device)
-            for name, value in state.tensors.items()
-            if name.startswith(prefix)
-        }
-
-    model.load_state_dict(group("model."))
-    optimiser.load_state(group(""))
-    run.best, run.average = group("best."), group("average.")
-    run.loss_sum.copy_(state.tensors["loss_sum"])
-    for name in ("best_value", "history", "step", "seconds"):
-        setattr(run, name, state.record[name])

@@ -1,16 +1,22 @@
 """How good a backbone is on its source, clean and under attack, and a few examples of it."""
 
 import json
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
 
 from robust_transfer.attacks.evaluate import accuracy_under_attack
+from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.backbones.weights import load_backbone
 from robust_transfer.files import write_json
 from robust_transfer.training.device import best_device
-from robust_transfer.training.evaluation import accuracy
+from robust_transfer.training.evaluation import right_over, rightly_classified
 from robust_transfer.training.examples import write_examples
-from robust_transfer.training.source import load_source
+from robust_transfer.training.pool import Pool
+from robust_transfer.training.source import Source, load_source
 
 SCHEMA_VERSION = 1
 PROBE_IMAGES = 4  # test images kept with their logits: an audit asks the weights again
@@ -26,6 +32,7 @@ def evaluate_backbone(
     example_images: int,
     record: str | Path,
     examples: str | Path,
+    on_device_mb: float,
 ) -> None:
     """Score a backbone on its source's test split, once, and keep some attacked images.
 
@@ -37,6 +44,7 @@ def evaluate_backbone(
         example_images: test images to show before and after the strongest attack.
         record: where the accuracies go (.json).
         examples: where the images go (.npz).
+        on_device_mb: test images up to this size lie on the device as a whole; more are streamed.
     """
     device = best_device()
     backbone, header = load_backbone(weights)
@@ -47,27 +55,14 @@ def evaluate_backbone(
         validation_fraction=0,
         seed=0,
         device=device,
+        on_device_mb=on_device_mb,
     )
-    images, labels = source.split("test")
-    n = len(labels) if evaluation["images"] == "all" else min(evaluation["images"], len(labels))
+    test = source.pool("test")
     attacks = _attacks(header["norm"], evaluation)
-    robust = {
-        name: float(
-            accuracy_under_attack(backbone, images[:n], labels[:n], **attack).float().mean()
-        )
-        for name, attack in attacks.items()
-    }
-    write_json(
-        record,
-        _about(header)
-        | _cost(cost)
-        | {
-            "source_accuracy": accuracy(backbone, images, labels),
-            "source_robust_accuracy": robust,
-            "n_test": len(labels),
-            "n_attacked": n,
-        },
-    )
+    scores = _scores(backbone, source, test, evaluation["images"], attacks)
+    write_json(record, _about(header) | _cost(cost) | scores)
+    shown = torch.arange(min(len(test), max(example_images, PROBE_IMAGES)))
+    images, labels = next(test.batches([shown]))
     write_examples(
         examples,
         backbone,
@@ -77,6 +72,32 @@ def evaluate_backbone(
         classes=source.classes,
         probe=images[:PROBE_IMAGES],
     )
+
+
+def _scores(
+    backbone: Backbone,
+    source: Source,
+    test: Pool,
+    wanted: int | Literal["all"],
+    attacks: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    """Measure accuracy on the test split, and under each attack on its first images."""
+    n = len(test) if wanted == "all" else min(wanted, len(test))
+    first = test if n == len(test) else source.pool("test", rows=slice(n))
+    robust = {
+        name: _share(right_over(first, partial(accuracy_under_attack, backbone, **attack)))
+        for name, attack in attacks.items()
+    }
+    return {
+        "source_accuracy": _share(right_over(test, rightly_classified(backbone))),
+        "source_robust_accuracy": robust,
+        "n_test": len(test),
+        "n_attacked": n,
+    }
+
+
+def _share(right: Tensor) -> float:
+    return float(right.float().mean())
 
 
 def _attacks(norm: str, evaluation: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -1,5 +1,6 @@
-"""The source dataset on the device, with its validation split."""
+"""The source dataset, with its validation split; on the device where it fits."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,33 +8,66 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robust_transfer.images.cache import fixed_size_array, load_cache
+from robust_transfer.images.cache import ImageCache, load_cache
 from robust_transfer.images.splits import split_validation
-from robust_transfer.training.device import to_device
+from robust_transfer.training.pool import Pool, Streamed, resident
 
 
 @dataclass(frozen=True)
 class Source:
-    """The source dataset on the device.
+    """The source dataset.
 
     Attributes:
-        images: (n, 3, size, size) uint8.
-        labels: (n,) int64.
-        classes: names of the classes.
+        cache: its images.
+        labels: (n,) int64, on the device.
         train, validation, test: row numbers of each split.
+        image_size: network input, pixels a side.
+        on_device_mb: a split up to this size, in 10^6 bytes, goes to the device as a whole.
     """
 
-    images: Tensor
+    cache: ImageCache
     labels: Tensor
-    classes: tuple[str, ...]
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
+    image_size: int
+    on_device_mb: float
 
-    def split(self, name: str) -> tuple[Tensor, Tensor]:
-        """Return images and labels of `train`, `validation` or `test`."""
-        rows = torch.as_tensor(getattr(self, name), device=self.images.device)
-        return self.images[rows], self.labels[rows]
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return self.cache.classes
+
+    def pool(self, name: str, *, size: int | None = None, rows: slice = slice(None)) -> Pool:
+        """Return the images of a split to draw batches from, and say where they lie.
+
+        Args:
+            name: `train`, `validation` or `test`.
+            size: pixels a side; None: `image_size`.
+            rows: a part of the split.
+        """
+        size = size or self.image_size
+        chosen = getattr(self, name)[rows]
+        labels = self.labels[torch.as_tensor(chosen, device=self.labels.device)]
+        megabytes, limit = len(chosen) * size * size * 3 / 1e6, self._limit()
+        what = f"{self.cache.dataset}, {name}: {len(chosen)} images, {megabytes:.0f} MB"
+        if megabytes <= limit:
+            _say(f"{what}: on the device ({labels.device}) as a whole")
+            return resident(self.cache, chosen, size, labels)
+        workers = torch.get_num_threads()
+        _say(f"{what}, above {limit:.0f} MB: streamed by {workers} worker processes")
+        return Streamed(self.cache, chosen, size, labels, workers)
+
+    def _limit(self) -> float:
+        """Return the largest split that goes to the device: no more than half of a GPU's rest."""
+        if self.labels.is_cuda:
+            free, _ = torch.cuda.mem_get_info(self.labels.device)
+            return min(self.on_device_mb, free / 2e6)
+        return self.on_device_mb
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def load_source(
@@ -43,26 +77,28 @@ def load_source(
     validation_fraction: float,
     seed: int,
     device: torch.device,
+    on_device_mb: float,
 ) -> Source:
-    """Put the source on the device and hold a validation split out of its training rows.
+    """Open the source and hold a validation split out of its training rows.
 
     Args:
         cache_folder: the source's image cache.
         image_size: network input, pixels a side; other sizes are resized to it.
         validation_fraction: of the training rows, in [0, 1).
         seed: of the split.
-        device: where to.
+        device: where labels go, and images as far as they fit.
+        on_device_mb: see `Source`.
     """
     cache = load_cache(cache_folder)
-    rows = np.arange(len(cache))
     train, validation = split_validation(
         cache.labels[: cache.n_train], fraction=validation_fraction, seed=seed
     )
     return Source(
-        images=to_device(fixed_size_array(cache, rows, image_size), device),
+        cache=cache,
         labels=torch.as_tensor(np.array(cache.labels), device=device),
-        classes=cache.classes,
         train=train,
         validation=validation,
-        test=rows[cache.n_train :],
+        test=np.arange(cache.n_train, len(cache)),
+        image_size=image_size,
+        on_device_mb=on_device_mb,
     )

@@ -5,6 +5,7 @@ defaults); the crop is Szegedy et al. 2015, arXiv:1409.4842, section 6.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,7 +13,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robust_transfer.images.cache import ImageCache
-from robust_transfer.training.augmentation import Augmentation
 
 SHARES = (0.08, 1.0)  # of the image's area
 RATIOS = (3 / 4, 4 / 3)  # width / height
@@ -54,32 +54,46 @@ def _middle(height: Tensor, width: Tensor) -> Tensor:
     return torch.cat([top, left, tall, wide], dim=1)
 
 
-def crops_of(cache: ImageCache, size: int, device: torch.device) -> Augmentation:
-    """Make an augmentation that is given row numbers and reads the images from a cache.
+@dataclass(frozen=True)
+class Crops:
+    """An augmentation that is given row numbers and reads the images from a cache.
 
-    Args:
+    Attributes:
         cache: of images of any size.
         size: of the crops, pixels a side.
         device: where they go.
-
-    Returns:
-        A function from (n,) row numbers and a CPU generator to (n, 3, size, size) float images in
-        [0, 1] on the device.
     """
 
-    def augment(rows: Tensor, generator: torch.Generator) -> Tensor:
-        indices = rows.cpu().numpy()
-        shapes = torch.as_tensor(np.asarray(cache.shapes)[indices], dtype=torch.int64)
+    cache: ImageCache
+    size: int
+    device: torch.device
+
+    def __call__(self, indices: Tensor, generator: torch.Generator) -> Tensor:
+        """Cut crops.
+
+        Args:
+            indices: (n,) row numbers of the cache.
+            generator: on the CPU.
+
+        Returns:
+            (n, 3, size, size) float32 in [0, 1], on the device.
+        """
+        places = indices.cpu().numpy()
+        shapes = torch.as_tensor(np.asarray(self.cache.shapes)[places], dtype=torch.int64)
         boxes = draw_boxes(shapes, generator).tolist()
-        mirrored = (torch.rand(len(rows), generator=generator) < 0.5).to(device).view(-1, 1, 1, 1)
+        mirrored = torch.rand(len(places), generator=generator) < 0.5
         images = torch.cat([
-            resized_crop(cache.image(int(index)), box, size, device)
-            for index, box in zip(indices, boxes, strict=True)
+            resized_crop(self.cache.image(int(place)), box, self.size, self.device)
+            for place, box in zip(places, boxes, strict=True)
         ])  # fmt: skip
-        images = torch.where(mirrored, images.flip(3), images)
+        images = torch.where(mirrored.to(self.device).view(-1, 1, 1, 1), images.flip(3), images)
         return images.contiguous(memory_format=torch.channels_last)
 
-    return augment
+    def share(self, images: Tensor, generator: torch.Generator, *, n: int, rows: slice) -> Tensor:
+        """Cut the crops of a whole batch, given as row numbers: one process trains a transfer."""
+        if len(images) != n:
+            raise ValueError(f"{len(images)} of {n} images: crops are of whole batches")
+        return self(images, generator)
 
 
 def resized_crop(image: np.ndarray, box: list[int], size: int, device: torch.device) -> Tensor:

@@ -1,0 +1,250 @@
+"""Recipes of the config: PGD, TRADES and N-FGSM; a batch in parts; kills change nothing."""
+
+import itertools
+
+import pytest
+import torch
+from robust_transfer.attacks.pgd import pgd
+from robust_transfer.attacks.single_step import n_fgsm
+from robust_transfer.attacks.trades import trades_inner
+from robust_transfer.config.check import check_config
+from robust_transfer.errors import ConfigError
+from robust_transfer.training.augmentation import augmentation
+from robust_transfer.training.loop import fit
+from robust_transfer.training.losses import training_loss
+from robust_transfer.training.recipes import TrainingAttack, passes, pretraining_recipe
+from robust_transfer.training.sgd import Sgd
+from robust_transfer.training.step import Recipe, TooLittleMemoryError, TrainingStep
+from test_training_data_path import RECIPE
+from torch import nn
+from torch.nn import functional as F
+
+EPSILON, STEPS = 0.5, 10
+METHODS = ("pgd", "trades", "nfgsm")
+
+
+def batch(n=12):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (n, 3, 8, 8), generator=generator, dtype=torch.uint8)
+    return images, torch.arange(n) % 3
+
+
+def network(*, batch_norm=True):
+    torch.manual_seed(0)
+    middle = nn.BatchNorm2d(4) if batch_norm else nn.Identity()
+    return nn.Sequential(nn.Conv2d(3, 4, 3), middle, nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+
+
+def seeded():
+    return torch.Generator().manual_seed(7)
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_attacks_the_folded_copy_as_its_function_attacks_the_model(method, norm):
+    model, (images, labels) = network().double().train(), batch()
+    clean, last = images.double() / 255, STEPS - 1
+    attack = TrainingAttack(RECIPE | {"method": method}, norm, EPSILON, STEPS)
+    shared = {"norm": norm, "epsilon": EPSILON, "generator": seeded()}
+    steps = {"step_size": 2 / 3 * EPSILON, "steps": 2}
+    expected = {
+        "pgd": lambda: pgd(model, clean, labels, random_start=True, **steps, **shared),
+        "trades": lambda: trades_inner(model, clean, labels, **steps, **shared),
+        "nfgsm": lambda: n_fgsm(model, clean, labels, **shared),
+    }[method]()
+    found = attack(model, clean, labels, last, seeded())
+    assert not torch.equal(found, clean)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-7)
+
+
+def test_the_attack_follows_the_weights_of_the_model():
+    model, (images, labels) = network().eval(), batch()
+    attack = TrainingAttack(RECIPE | {"random_start": False}, "l2", EPSILON, STEPS)
+    attack(model, images / 255, labels, 9, seeded())
+    with torch.no_grad():
+        model[0].weight.neg_()
+    again = attack(model, images / 255, labels, 9, seeded())
+    fresh = TrainingAttack(RECIPE | {"random_start": False}, "l2", EPSILON, STEPS)
+    torch.testing.assert_close(again, fresh(model, images / 255, labels, 9, seeded()))
+
+
+def test_epsilon_rises_during_its_warm_up():
+    model, (images, labels) = network().eval(), batch()
+    attack = TrainingAttack(RECIPE | {"epsilon_warmup": 0.5}, "l2", EPSILON, STEPS)
+    lengths = [
+        (attack(model, images / 255, labels, step, seeded()) - images / 255).flatten(1).norm(dim=1)
+        for step in (0, 2, 9)
+    ]
+    for length, share in zip(lengths, (0.2, 0.6, 1.0), strict=True):
+        assert length.max() <= share * EPSILON + 1e-5
+    assert all(a.max() < b.max() for a, b in itertools.pairwise(lengths))
+
+
+def test_the_loss_of_trades_is_that_of_its_paper():
+    """Equation 5 in plain probabilities, float64."""
+    model, (images, labels) = network(batch_norm=False).double(), batch()
+    clean = images.double() / 255
+    moved = (clean + 0.1).clamp(0, 1)
+    p, q = model(clean).softmax(1), model(moved).softmax(1)
+    expected = -p[torch.arange(12), labels].log().mean() + 6 * (p * (p / q).log()).sum(1).mean()
+    found = training_loss(model, clean, moved, labels, label_smoothing=0, trades_beta=6)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=0)
+
+
+def test_label_smoothing_is_of_the_loss_and_never_of_the_attack():
+    model, (images, labels) = network().eval(), batch()
+    clean = images / 255
+    plain = training_loss(model, clean, clean, labels, label_smoothing=0, trades_beta=0)
+    smooth = training_loss(model, clean, clean, labels, label_smoothing=0.2, trades_beta=0)
+    uniform = -F.log_softmax(model(clean), 1).mean()
+    torch.testing.assert_close(smooth, 0.8 * plain + 0.2 * uniform)
+    attacks = [
+        TrainingAttack(RECIPE | {"label_smoothing": each}, "l2", EPSILON, STEPS)
+        for each in (0.0, 0.2)
+    ]
+    one, other = (attack(model, clean, labels, 9, seeded()) for attack in attacks)
+    assert torch.equal(one, other)
+
+
+def test_only_trades_has_its_divergence_and_only_above_epsilon_zero_there_is_an_attack():
+    made = {
+        (method, epsilon): pretraining_recipe(
+            RECIPE | {"method": method}, norm="l2", epsilon=epsilon, steps=STEPS, image_size=8,
+            identity="", label="",
+        )
+        for method in METHODS
+        for epsilon in (0, 0.5)
+    }  # fmt: skip
+    assert {key for key, recipe in made.items() if recipe.attack} == {(m, 0.5) for m in METHODS}
+    assert {key[0] for key, recipe in made.items() if recipe.trades_beta} == {"trades"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_forward_passes_of_an_image_are_counted_as_they_happen(method):
+    recipe, counted = RECIPE | {"method": method, "random_start": False}, []
+    model = network()
+    model[0].register_forward_hook(lambda module, given, out: counted.append(len(out)))
+    take_one(model, method=method, attack=TrainingAttack(recipe, "l2", EPSILON, STEPS))
+    # The attack's copy of the network has a copy of the hook.
+    assert sum(counted) == passes(recipe, epsilon=EPSILON) * 12
+    assert passes(recipe, epsilon=0) == 1
+
+
+def take_one(model, *, method="pgd", attack=None, augment="none", n=12, step=None):
+    """Take one step with a learning rate of 0 and return the gradients."""
+    images, labels = batch(n)
+    recipe = Recipe(
+        steps=STEPS,
+        batch_size=n,
+        learning_rate=lambda step: 0.0,
+        momentum=0.9,
+        weight_decay=0.0,
+        augment=augmentation(augment),
+        identity="",
+        attack=attack,
+        trades_beta=6.0 if method == "trades" else 0.0,
+    )
+    optimiser = Sgd(model.parameters(), momentum=0.9, weight_decay=0)
+    take = TrainingStep(model, recipe, optimiser, seed=0)
+    loss = (step or (lambda take: take(images, labels, 0)))(take)
+    return loss, [each.grad.clone() for each in model.parameters()], take
+
+
+class SmallMemory:
+    """Lets a network see at most so many images with a graph, then raises what CUDA raises."""
+
+    def __init__(self, model, most):
+        self.most = most
+        model[0].register_forward_pre_hook(self.check)
+
+    def check(self, module, given):
+        if len(given[0]) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize("method", ["pgd", "trades"])
+@pytest.mark.parametrize(("most", "parts"), [(6, 2), (5, 4), (2, 8), (1, 12)])
+def test_a_batch_in_parts_has_the_gradient_of_the_whole_and_says_so(method, most, parts, capsys):
+    """Without BatchNorm, whose statistics are those of a part."""
+    recipe = RECIPE | {"method": method, "random_start": False}
+    attack = TrainingAttack(recipe | {"method": "pgd"}, "l2", EPSILON, STEPS)
+    whole_loss, whole, _ = take_one(network(batch_norm=False), method=method, attack=attack)
+    model = network(batch_norm=False)
+    SmallMemory(model, most)
+    loss, gradients, take = take_one(model, method=method, attack=attack, augment="none")
+    assert take.parts == parts
+    torch.testing.assert_close(loss, whole_loss)
+    for one, other in zip(gradients, whole, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    assert f"in {parts} parts" in capsys.readouterr().err
+
+
+def test_parts_stay_as_small_as_they_had_to_become_and_batchnorm_forgets_what_failed():
+    model, other = network(), network()
+    SmallMemory(model, 6)
+
+    def with_parts(take):
+        take.parts = 2
+        return take(*batch(), 0)
+
+    _, _, take = take_one(model)
+    assert take.parts == 2
+    _, expected, _ = take_one(other, step=with_parts)
+    for one, same in zip(model.buffers(), other.buffers(), strict=True):
+        assert torch.equal(one, same)
+    take(*batch(), 1)
+    assert take.parts == 2
+    assert all(torch.isfinite(each).all() for each in expected)
+
+
+def test_too_little_memory_for_one_image_is_an_error():
+    model = network()
+    SmallMemory(model, 0)
+    with pytest.raises(TooLittleMemoryError, match="one image"):
+        take_one(model)
+
+
+class StoppedError(Exception):
+    """What a kill is, to a test."""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_killed_run_of_any_method_ends_with_the_same_weights(method, tmp_path, monkeypatch):
+    monkeypatch.setattr("robust_transfer.training.loop.SECONDS_BETWEEN_STATES", -1.0)
+
+    def train(name, stop=None):
+        def after_step(step):
+            if step == stop:
+                raise StoppedError
+
+        model, (images, labels) = network(), batch(24)
+        recipe = pretraining_recipe(
+            RECIPE | {"method": method, "batch_size": 8}, norm="linf", epsilon=0.1, steps=STEPS,
+            image_size=8, identity="test", label="test",
+        )  # fmt: skip
+        fit(model, images, labels, recipe, seed=1, evaluate_every=3, after_step=after_step,
+            evaluate=lambda model: {"validation_robust_accuracy": 0.5},
+            state_path=tmp_path / f"{name}.safetensors")  # fmt: skip
+        return model.state_dict()
+
+    undisturbed = train("a")
+    for stop in (2, 7):
+        with pytest.raises(StoppedError):
+            train("b", stop)
+    for name, value in train("b").items():
+        assert torch.equal(value, undisturbed[name]), name
+
+
+def test_an_unknown_method_is_refused_before_any_job(a_config):
+    a_config["pretrain"]["recipe"]["method"] = "trade"
+    with pytest.raises(ConfigError, match="Did you mean 'trades'"):
+        check_config(a_config)
+
+
+@pytest.fixture
+def a_config():
+    from pathlib import Path
+
+    import yaml
+
+    return yaml.safe_load((Path(__file__).parent.parent / "config.yaml").read_text())

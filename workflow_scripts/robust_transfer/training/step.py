@@ -1,0 +1,177 @@
+"""One step of training: augment, attack, descend; in parts where the GPU's memory is too small."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from robust_transfer.errors import UserError
+from robust_transfer.training.augmentation import Augments
+from robust_transfer.training.losses import training_loss
+from robust_transfer.training.processes import ALONE, Processes
+from robust_transfer.training.randomness import derived_generator, derived_seed
+from robust_transfer.training.sgd import Sgd
+
+Attack = Callable[[nn.Module, Tensor, Tensor, int, torch.Generator], Tensor]
+
+
+class TooLittleMemoryError(UserError):
+    """The GPU cannot hold the training of even one image."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+        steps: optimiser steps in all.
+        batch_size: images a step.
+        learning_rate: from the step to the learning rate.
+        momentum: of SGD.
+        weight_decay: L2, on all weights.
+        label_smoothing: of the training loss alone; an attack sees hard labels.
+        augment: of the training images.
+        attack: from model, images, labels, step and generator to perturbed images; None trains
+            on clean images.
+        trades_beta: weight of TRADES' divergence beside the clean loss; 0: the loss of the
+            perturbed images alone.
+        weight_average: decay a step of the moving average of the weights that is evaluated and
+            kept in place of the weights; 0: none.
+        select_by: the metric, out of `evaluate`, whose best value is kept.
+        identity: names recipe, data and seed: a state with another identity is not resumed.
+        label: what a progress line says.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: Callable[[int], float]
+    momentum: float
+    weight_decay: float
+    augment: Augments
+    identity: str
+    label_smoothing: float = 0.0
+    attack: Attack | None = None
+    trades_beta: float = 0.0
+    weight_average: float = 0.0
+    select_by: str = "validation_accuracy"
+    label: str = "training"
+
+
+class TrainingStep:
+    """Takes the steps of one run.
+
+    Where a GPU runs out of memory the batch is halved, again if need be, and the gradients of
+    its parts are added: the optimiser sees the gradient of the same batch. BatchNorm then
+    normalises each part by its own statistics, as it does on several GPUs; everything else is as
+    with the whole batch, but for the random numbers of dropout and random starts.
+
+    Args:
+        model: trained in place.
+        recipe: how.
+        optimiser: of the model's weights.
+        seed: of augmentation, attack and dropout.
+        processes: that train together, of which this is one.
+
+    Attributes:
+        parts: parts that a batch is cut into; it stays where it has grown to.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        optimiser: Sgd,
+        *,
+        seed: int,
+        processes: Processes = ALONE,
+    ) -> None:
+        self.model, self.recipe, self.optimiser, self.seed = model, recipe, optimiser, seed
+        self.processes = processes
+        self.parts = 1
+        self._statistics = list(model.buffers())
+
+    def __call__(
+        self, images: Tensor, labels: Tensor, step: int, *, n: int | None = None
+    ) -> Tensor:
+        """Take one step.
+
+        Args:
+            images: (m, 3, height, width) uint8, this process's share, on the model's device.
+            labels: (m,) int64, on the same device.
+            step: 0 to `recipe.steps` - 1; every random number is a function of seed and step.
+            n: images of the whole batch; None: those that are given.
+
+        Returns:
+            The mean loss of the whole batch, still on the device.
+
+        Raises:
+            TooLittleMemoryError: one image at a time is too much.
+        """
+        n, rows = n or len(images), self.processes.rows
+        generator = derived_generator(self.seed, "augmentation", step)
+        pixels = self.recipe.augment.share(images, generator, n=n, rows=rows)
+        before = [each.clone() for each in self._statistics]
+        while (loss := self._gradients(pixels, labels, step, n)) is None:
+            self._halve(len(pixels))
+            for statistic, value in zip(self._statistics, before, strict=True):
+                statistic.copy_(value)  # BatchNorm forgets the attempt that failed
+        loss = self.processes.sum_gradients(self.optimiser.parameters, loss)
+        self.processes.share_statistics(self.model)
+        self.optimiser.step(self.recipe.learning_rate(step))
+        return loss
+
+    def _gradients(self, pixels: Tensor, labels: Tensor, step: int, n: int) -> Tensor | None:
+        """Leave the gradient of the mean loss in the weights; None: there is too little memory."""
+        named = self.processes.named
+        torch.manual_seed(derived_seed(self.seed, named("dropout"), step))
+        generator = derived_generator(self.seed, named("attack"), step, pixels.device)
+        self.optimiser.zero_grad()
+        losses = []
+        try:
+            for part, truth in zip(
+                pixels.tensor_split(self.parts), labels.tensor_split(self.parts), strict=True
+            ):
+                loss = self._loss(part, truth, step, generator) * (len(part) / n)
+                loss.backward()
+                losses.append(loss.detach())
+        except torch.OutOfMemoryError:
+            return None
+        return losses[0] if self.parts == 1 else torch.stack(losses).sum()
+
+    def _loss(self, clean: Tensor, labels: Tensor, step: int, generator: torch.Generator) -> Tensor:
+        """Attack some images and return their mean loss, with its graph."""
+        recipe = self.recipe
+        with torch.autocast(clean.device.type, torch.bfloat16, enabled=clean.is_cuda):
+            perturbed = clean
+            if recipe.attack is not None:
+                perturbed = recipe.attack(self.model, clean, labels, step, generator)
+            self.model.train()
+            return training_loss(
+                self.model,
+                clean,
+                perturbed,
+                labels,
+                label_smoothing=recipe.label_smoothing,
+                trades_beta=recipe.trades_beta if recipe.attack is not None else 0.0,
+            )
+
+    def _halve(self, n: int) -> None:
+        """Cut the batch into twice as many parts, and say so."""
+        self.optimiser.zero_grad()
+        if self.parts >= n:
+            raise TooLittleMemoryError(
+                f"{self.recipe.label}: the GPU's memory does not hold the training of one image. "
+                "Choose a smaller image_size or architecture, or a GPU with more memory."
+            )
+        self.parts = min(2 * self.parts, n)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        print(
+            f"{self.recipe.label}: too little GPU memory for {n} images at once; each batch is "
+            f"taken in {self.parts} parts from here on, and their gradients are added. BatchNorm "
+            "uses the statistics of a part.",
+            file=sys.stderr,
+            flush=True,
+        )
