@@ -30,6 +30,7 @@ LAYERS = [
     ("figures",),
     ("report",),
     ("audit",),
+    ("benchmark",),
 ]
 LEVEL = {subject: level for level, row in enumerate(LAYERS) for subject in row}
 # What reads tables must start in a moment: it never loads torch.

@@ -1,0 +1,1 @@
+"""Speed and memory of our code beside the alternatives, measured in one run."""
