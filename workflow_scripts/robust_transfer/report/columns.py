@@ -106,7 +106,11 @@ def variant_columns(toy: Collection[str], percent: str) -> list[Column]:
     """Return the columns of the table of few labels, few trained blocks and controls."""
     return [
         *place(toy),
-        ("Pretrained on", False, word("source", lambda name: "nothing" * (name == "none") or name)),
+        (
+            "Pretrained on",
+            False,
+            word("source", lambda name: {"none": "never pretrained"}.get(name, name)),
+        ),
         *backbone(),
         ("Labels a class", False, word("label_budget")),
         ("Trained blocks", False, word("trainable_blocks")),
