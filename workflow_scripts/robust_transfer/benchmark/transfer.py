@@ -144,19 +144,24 @@ def backbone(folder: Path, architecture: str, image_size: int) -> Path:
 def measure_fixed(folder: Path, weights: Path, cache: Path, epochs: int) -> dict[str, Any]:
     """Transfer by both protocols, from files to files, and compare time and accuracy.
 
+    Protocol clean is run before and after the other, so that a machine whose speed drifts does not
+    favour it: the slower of the two counts.
+
     Returns:
         Seconds, test accuracies a seed and forward passes of each protocol, and `times_as_fast`.
     """
     found: dict[str, Any] = {}
-    for protocol, recipe in (("clean", CLEAN), ("paper", PAPER | {"epochs": epochs})):
-        predictions = [str(folder / protocol / f"seed{seed}.npz") for seed in SEEDS]
-        records = [str(folder / protocol / f"seed{seed}.json") for seed in SEEDS]
+    paper = PAPER | {"epochs": epochs}
+    for name, recipe in (("clean", CLEAN), ("paper", paper), ("clean_again", CLEAN)):
+        protocol = name.removesuffix("_again")
+        predictions = [str(folder / name / f"seed{seed}.npz") for seed in SEEDS]
+        records = [str(folder / name / f"seed{seed}.json") for seed in SEEDS]
         cell = {"mode": "fixed", "protocol": protocol, "metric": "top1", "variant": "all",
                 "label_budget": "all", "trainable_blocks": "all"}  # fmt: skip
         started = time.monotonic()
         transfer_cell(weights, cache, cell, recipe, seeds=SEEDS, predictions=predictions,
                       records=records, code="benchmark")  # fmt: skip
-        found[protocol] = {
+        found[name] = {
             "seconds": time.monotonic() - started,
             "accuracy": [_accuracy(path) for path in predictions],
             "images_through_network": sum(
@@ -164,7 +169,8 @@ def measure_fixed(folder: Path, weights: Path, cache: Path, epochs: int) -> dict
             ),
             "recipe": recipe,
         }
-    found["times_as_fast"] = found["paper"]["seconds"] / found["clean"]["seconds"]
+    slower = max(found["clean"]["seconds"], found["clean_again"]["seconds"])
+    found["times_as_fast"] = found["paper"]["seconds"] / slower
     return found | {"difference": _difference(found["clean"], found["paper"])}
 
 
