@@ -19,6 +19,9 @@ from robust_transfer.report.words import (
     resolution_text,
 )
 
+#: What stands for the source of a control.
+UNTRAINED = {"none": "never pretrained"}
+
 
 def word(name: str, spell: Callable[[Any], str] = str) -> Callable[[Any], Cell]:
     """Make a column of words."""
@@ -106,7 +109,7 @@ def variant_columns(toy: Collection[str], percent: str) -> list[Column]:
     """Return the columns of the table of few labels, few trained blocks and controls."""
     return [
         *place(toy),
-        ("Pretrained on", False, word("source", lambda name: "nothing" * (name == "none") or name)),
+        ("Pretrained on", False, word("source", lambda name: UNTRAINED.get(name, name))),
         *backbone(),
         ("Labels a class", False, word("label_budget")),
         ("Trained blocks", False, word("trainable_blocks")),

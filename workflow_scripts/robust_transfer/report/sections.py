@@ -191,7 +191,7 @@ TEXTS = {
         "No transfer has ended."),
     "variants": (
         "Few labels, few trained blocks, no pretraining",
-        "What the tests above do not count. Pretrained on nothing: a network with its initial "
+        "What the tests above do not count. Never pretrained: a network with its initial "
         "random weights, as frozen features (fixed) or trained from scratch (full), which shows "
         "what pretraining gave at all.",
         "No label budgets, no trainable blocks and no controls in this study."),

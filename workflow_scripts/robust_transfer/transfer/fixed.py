@@ -15,6 +15,9 @@ from robust_transfer.training.randomness import derived_generator
 from robust_transfer.transfer.probe import Probes, fit_probes, probe_bytes
 from robust_transfer.transfer.target import Outcome, Split, Target, frozen
 
+#: How near the least loss a probe must be, as a share of it: to be chosen from, and in the end.
+ROUGH, EXACT = 1e-4, 1e-7
+
 
 class Probing:
     """Features computed once; then a probe for each seed.
@@ -76,7 +79,7 @@ class Probing:
         penalties = sorted(self.recipe["penalties"], reverse=True)
         if not len(split.held_out):
             return penalties[len(penalties) // 2], None, None
-        probes = self._fit(split.train, views, penalties, mean, std)
+        probes = self._fit(split.train, views, penalties, mean, std, gap=ROUGH)
         logits = probes.logits((self.features[split.held_out] - mean) / std)
         scores = [self.target.score(row, split.held_out) for row in logits]
         best = scores.index(max(scores))  # of equal scores, the strongest penalty
@@ -107,6 +110,7 @@ class Probing:
         mean: Tensor,
         std: Tensor,
         start: Tensor | None = None,
+        gap: float = EXACT,
     ) -> Probes:
         known = [self.features[rows], *(features[rows] for features in views)]
         self._say_memory(len(rows) * len(known), len(penalties))
@@ -116,6 +120,7 @@ class Probing:
             classes=self.target.classes,
             penalties=torch.tensor(penalties, dtype=torch.float64),
             start=start,
+            relative_gap=gap,
         )
 
     def _say_memory(self, n: int, penalties: int) -> None:
