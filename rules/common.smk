@@ -281,6 +281,56 @@ def records_of_backbones():
     ]
 
 
+def export_settings(wildcards):
+    """What an exported model depends on, beside weights, images and what was recommended."""
+    place = {key: wildcards[key] for key in ("dataset", "resolution")}
+    place |= {"protocol": "clean", "variant": "all"}
+    any_backbone = {"backbone": study.backbones[0].name}
+    modes = {
+        mode: transfer_settings(
+            Wildcards(fromdict=place | any_backbone | {"mode": mode})
+        )
+        for mode in study.settings["transfer"]["modes"]
+    }
+    side = study.settings["data"]["native_short_side"]
+    return {"settings": modes, "native_short_side": side}
+
+
+def weights_of_all(wildcards):
+    """Name the weights of every backbone: which one is exported, validation says."""
+    return [
+        made_by(backbone.name).weights.format(backbone=backbone.name)
+        for backbone in study.backbones
+    ]
+
+
+def transfers_to(pattern):
+    """Return a function that names a file of every transfer that an export chooses from."""
+
+    def names(wildcards):
+        return expand(
+            pattern,
+            backbone=[backbone.name for backbone in study.backbones],
+            mode=study.settings["transfer"]["modes"],
+            dataset=wildcards.dataset,
+            resolution=wildcards.resolution,
+            protocol="clean",
+            variant="all",
+        )
+
+    return names
+
+
+def exported(name):
+    """Name a file of every exported model: of each target, where the study asks for them."""
+    wanted = study.targets if study.settings["report"]["export"] else []
+    pattern = rules.export_model.output[name]
+    return [
+        pattern.format(dataset=dataset, resolution=resolution)
+        for dataset, resolution in wanted
+    ]
+
+
 def result_tables():
     """Name the tables that figures and report are made from."""
     return {

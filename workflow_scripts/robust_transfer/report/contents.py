@@ -11,5 +11,6 @@ TABLES = (
 TABLE_FORMATS = ("csv", "tex")
 #: What the page is made from besides the modules.
 TEMPLATES = tuple(
-    str(Path(__file__).with_name(name)) for name in ("report.html.j2", "report.css", "report.js")
+    str(Path(__file__).with_name(name))
+    for name in ("report.html.j2", "models.html.j2", "report.css", "report.js")
 )

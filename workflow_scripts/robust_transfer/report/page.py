@@ -1,6 +1,6 @@
 """The page: one HTML file that answers first, then shows, and says how to make it again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,12 @@ from robust_transfer.report.advice import (
     main_headline,
 )
 from robust_transfer.report.answer import answer
+from robust_transfer.report.comparison import comparisons
 from robust_transfer.report.contents import TABLES
 from robust_transfer.report.inline import csv_link
 from robust_transfer.report.matrix import Matrix, matrix
 from robust_transfer.report.methods import facts, methods
+from robust_transfer.report.models import Model
 from robust_transfer.report.sections import figures_of, tables_of, toys_of
 from robust_transfer.report.tables import write_table
 from robust_transfer.statistics.main_rows import is_main, main_rows
@@ -45,6 +47,7 @@ def write_report(
     figures_folder: str | Path,
     tables_folder: str | Path,
     commands: Mapping[str, str],
+    models: Sequence[Model] = (),
 ) -> None:
     """Write the report of a study, and its tables as CSV and LaTeX.
 
@@ -56,6 +59,7 @@ def write_report(
         tables_folder: gets `<name>.csv` and `<name>.tex` for each of `TABLES`.
         commands: what to type to make a thing again: by name of a figure or table, or for all
             `figures`, and for the `report`.
+        models: those that the study exports; the page shows each.
     """
     confidence, toy = confidence_of(study_config), toy_datasets(study_config)
     results = complete(tables)
@@ -73,6 +77,10 @@ def write_report(
         "facts": facts(main_rows(results["accuracy"])),
         "methods": methods(results["accuracy"], data, confidence),
         "commands": commands,
+        "models": models,
+        "beside": comparisons(
+            results["recommendation"], [one.about for one in models], confidence=confidence
+        ),
         **_opening(data, results, confidence, toy),
     }
     write_text(out_html, _render(page, study_config))
