@@ -51,6 +51,15 @@ Method = Annotated[
         }
     ),
 ]
+Compile = Annotated[
+    str,
+    OneOf(
+        {
+            "auto": "on a GPU, in a long run, where a trial finds it quicker",
+            "off": "never",
+        }
+    ),
+]
 Augmentation = Annotated[
     str,
     OneOf(
@@ -164,6 +173,7 @@ class PretrainRecipe(Section):
     trades_beta: Positive = Field(description="weight of the divergence in the loss of trades")
     nfgsm_noise: NonNegative = Field(description="radius of the noise of nfgsm / epsilon")
     augmentation: Augmentation = Field(description="of the training images")
+    compile: Compile = Field(description="whether networks are compiled for training")
     validation_fraction: ProperShare = Field(
         description="share of the source's training split that chooses the best epoch"
     )
