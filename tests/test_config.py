@@ -77,8 +77,8 @@ MISTAKES = {
     "key in the wrong section": (
         {"pretrain.momentum": 0.9},
         "config.yaml, pretrain: unknown key 'momentum'. This section knows source, resolution, "
-        "image_size, backbones, recipe, evaluation. 'momentum' belongs to pretrain.recipe or "
-        "transfer.full.",
+        "image_size, images_on_device_mb, backbones, recipe, evaluation. 'momentum' belongs to "
+        "pretrain.recipe or transfer.full.",
     ),
     "missing key": (
         {"pretrain.recipe.momentum": REMOVED},

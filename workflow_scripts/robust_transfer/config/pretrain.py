@@ -168,7 +168,7 @@ class PretrainRecipe(Section):
     attack_steps: Count = Field(
         description="steps of the attack, in training (nfgsm takes one) and on validation"
     )
-    relative_step_size: Positive = Field(description="step size / epsilon (nfgsm: 1)")
+    relative_step_size: Positive = Field(description="step size / epsilon")
     random_start: bool = Field(description="start each attack at a random point of the ball")
     trades_beta: Positive = Field(description="weight of the divergence in the loss of trades")
     nfgsm_noise: NonNegative = Field(description="radius of the noise of nfgsm / epsilon")
