@@ -68,7 +68,8 @@ class FoldedAttackModel(nn.Module):
             scale = (norm.running_var + norm.eps).rsqrt()
             if norm.weight is not None:
                 scale = scale * norm.weight
-            folded.weight.copy_(conv.weight * scale.view(-1, 1, 1, 1))
+            scaled = folded.weight if folded.weight.dtype == conv.weight.dtype else None
+            folded.weight.copy_(torch.mul(conv.weight, scale.view(-1, 1, 1, 1), out=scaled))
             shift = -norm.running_mean if conv.bias is None else conv.bias - norm.running_mean
             assert folded.bias is not None
             folded.bias.copy_(shift * scale if norm.bias is None else norm.bias + shift * scale)
