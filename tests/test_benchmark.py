@@ -2,6 +2,9 @@
 
 import csv
 import statistics
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -138,3 +141,24 @@ def test_an_empty_result_is_still_three_whole_files(tmp_path):
     paths = {name: tmp_path / name for name in ("training", "left_out", "table")}
     write_results(Results(machine), **paths)
     assert all(path.stat().st_size for path in paths.values())
+
+
+BARE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+for absent in ("safetensors", "pydantic", "pandas", "PIL", "tqdm", "yaml", "scipy", "sklearn",
+               "matplotlib", "torchattacks", "foolbox", "snakemake"):
+    sys.modules[absent] = None
+import robust_transfer.benchmark.__main__
+from robust_transfer.benchmark.cases import Case
+from robust_transfer.benchmark.variants import make_step
+import torch
+make_step("ours", Case("resnet_small", 32, "pgd-3"), 2, torch.device("cpu"))()
+"""
+
+
+def test_the_benchmark_runs_where_there_is_little_more_than_torch():
+    library = Path(benchmark_of_training.__file__).parents[2]
+    words = [sys.executable, "-c", BARE, str(library)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
