@@ -17,6 +17,7 @@ from robust_transfer.benchmark.table import write_results
 from robust_transfer.benchmark.training import Results
 from robust_transfer.benchmark.variants import (
     MEANING,
+    Kept,
     _keeping_the_best,
     _of_torchattacks,
     _with_weight_gradients,
@@ -102,6 +103,30 @@ def test_a_case_without_time_is_left_out_and_named(monkeypatch):
     assert results.rows == []
     (left_out,) = results.left_out
     assert (left_out["network"], left_out["variant"]) == ("resnet_small", "all")
+
+
+def test_a_batch_that_no_memory_holds_is_halved_for_all(monkeypatch):
+    built = []
+
+    def make(variant, case, batch_size, device, kept):
+        built.append((variant, batch_size))
+        if variant == "backward" and batch_size > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return lambda: None
+
+    monkeypatch.setattr(benchmark_of_training, "make_step", make)
+    size, warm = benchmark_of_training._warmed_up(SMALL, list(MEANING), [4, 2], CPU, Kept())
+    assert (size, list(warm)) == (2, list(MEANING))
+    assert ("ours", 4) not in built
+
+
+def test_methods_of_one_network_share_what_is_compiled():
+    kept, shared = Kept(), set()
+    for method in ("pgd-3", "standard", "n-fgsm"):
+        make_step("ours", Case("resnet_small", 32, method), 2, CPU, kept)()
+        (step,) = kept.values()
+        shared.add((step.recipe.attack.fast, step.model, step.forward))
+    assert len(shared) == 1
 
 
 def test_the_command_writes_a_row_a_variant_and_a_page(tmp_path, monkeypatch, capsys):

@@ -69,11 +69,14 @@ class TrainingAttack:
         norm: of the ball.
         epsilon: its radius once the warm-up is over, above 0.
         steps: optimiser steps of the run.
+
+    Attributes:
+        fast: the copy that is attacked; None before the first step.
     """
 
     def __init__(self, recipe: dict[str, Any], norm: str, epsilon: float, steps: int) -> None:
         self.recipe, self.norm, self.epsilon, self.steps = recipe, norm, epsilon, steps
-        self._fast: FoldedAttackModel | None = None
+        self.fast: FoldedAttackModel | None = None
         self._live: nn.Module | None = None
 
     def __call__(
@@ -100,17 +103,21 @@ class TrainingAttack:
         random_start = recipe["random_start"]
         return pgd(fast, images, labels, random_start=random_start, **shared)
 
+    def take_over(self, other: "TrainingAttack") -> None:
+        """Attack the copy that another attack made, which may be compiled, of the same model."""
+        self.fast, self._live = other.fast, other._live
+
     def _refreshed(self, model: nn.Module, images: Tensor) -> FoldedAttackModel:
         """Return the copy that is attacked, with the weights that the model has now."""
-        if self._fast is None or self._live is not model:
+        if self.fast is None or self._live is not model:
             # Under autocast the copy's weights would be cast at each step of the attack.
             half = torch.bfloat16 if torch.is_autocast_enabled(images.device.type) else None
-            self._fast, self._live = FoldedAttackModel(model, conv_dtype=half), model
+            self.fast, self._live = FoldedAttackModel(model, conv_dtype=half), model
             if may_pay(self.recipe["compile"], images.device, self.steps):
-                self._fast.call = compiled_where_quicker(self._fast, images)
+                self.fast.call = compiled_where_quicker(self.fast, images)
         else:
-            self._fast.refresh()
-        return self._fast
+            self.fast.refresh()
+        return self.fast
 
 
 def compiled_where_quicker(

@@ -107,6 +107,8 @@ class TrainingStep:
 
     Attributes:
         parts: parts that a batch is cut into; it stays where it has grown to.
+        forward: what maps images to logits in training: the model, or a compiled form; None: not
+            yet chosen.
     """
 
     def __init__(
@@ -121,7 +123,7 @@ class TrainingStep:
         self.model, self.recipe, self.optimiser, self.seed = model, recipe, optimiser, seed
         self.processes = processes
         self.parts = 1
-        self._forward: Forward | None = None
+        self.forward: Forward | None = None
         self._statistics = list(model.buffers())
 
     def __call__(
@@ -181,7 +183,7 @@ class TrainingStep:
                 perturbed = recipe.attack(self.model, clean, labels, step, generator)
             self.model.train()
             return training_loss(
-                self._forward or self._chosen_forward(perturbed),
+                self.forward or self._chosen_forward(perturbed),
                 clean,
                 perturbed,
                 labels,
@@ -191,10 +193,10 @@ class TrainingStep:
 
     def _chosen_forward(self, images: Tensor) -> Forward:
         """Return the model, or its forward pass compiled where a trial finds that quicker."""
-        self._forward = self.model
+        self.forward = self.model
         if may_pay(self.recipe.compile, images.device, self.recipe.steps):
-            self._forward = compiled_where_quicker(self.model, images, what=self.recipe.label)
-        return self._forward
+            self.forward = compiled_where_quicker(self.model, images, what=self.recipe.label)
+        return self.forward
 
     def _halve(self, n: int) -> None:
         """Cut the batch into twice as many parts, and say so."""
