@@ -2,6 +2,9 @@
 
 import csv
 import statistics
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +17,7 @@ from robust_transfer.benchmark.table import write_results
 from robust_transfer.benchmark.training import Results
 from robust_transfer.benchmark.variants import (
     MEANING,
+    Kept,
     _keeping_the_best,
     _of_torchattacks,
     _with_weight_gradients,
@@ -101,6 +105,30 @@ def test_a_case_without_time_is_left_out_and_named(monkeypatch):
     assert (left_out["network"], left_out["variant"]) == ("resnet_small", "all")
 
 
+def test_a_batch_that_no_memory_holds_is_halved_for_all(monkeypatch):
+    built = []
+
+    def make(variant, case, batch_size, device, kept):
+        built.append((variant, batch_size))
+        if variant == "backward" and batch_size > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return lambda: None
+
+    monkeypatch.setattr(benchmark_of_training, "make_step", make)
+    size, warm = benchmark_of_training._warmed_up(SMALL, list(MEANING), [4, 2], CPU, Kept())
+    assert (size, list(warm)) == (2, list(MEANING))
+    assert ("ours", 4) not in built
+
+
+def test_methods_of_one_network_share_what_is_compiled():
+    kept, shared = Kept(), set()
+    for method in ("pgd-3", "standard", "n-fgsm"):
+        make_step("ours", Case("resnet_small", 32, method), 2, CPU, kept)()
+        (step,) = kept.values()
+        shared.add((step.recipe.attack.fast, step.model, step.forward))
+    assert len(shared) == 1
+
+
 def test_the_command_writes_a_row_a_variant_and_a_page(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(benchmark_of_training, "matrix_rate", lambda device, dtype: 1e11)
     monkeypatch.setattr(benchmark_of_training, "BATCHES", {"cpu": (2,)})
@@ -138,3 +166,24 @@ def test_an_empty_result_is_still_three_whole_files(tmp_path):
     paths = {name: tmp_path / name for name in ("training", "left_out", "table")}
     write_results(Results(machine), **paths)
     assert all(path.stat().st_size for path in paths.values())
+
+
+BARE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+for absent in ("safetensors", "pydantic", "pandas", "PIL", "tqdm", "yaml", "scipy", "sklearn",
+               "matplotlib", "torchattacks", "foolbox", "snakemake"):
+    sys.modules[absent] = None
+import robust_transfer.benchmark.__main__
+from robust_transfer.benchmark.cases import Case
+from robust_transfer.benchmark.variants import make_step
+import torch
+make_step("ours", Case("resnet_small", 32, "pgd-3"), 2, torch.device("cpu"))()
+"""
+
+
+def test_the_benchmark_runs_where_there_is_little_more_than_torch():
+    library = Path(benchmark_of_training.__file__).parents[2]
+    words = [sys.executable, "-c", BARE, str(library)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr

@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from robust_transfer.backbones.architectures import make_backbone
 from robust_transfer.images.build import build_cache
+from robust_transfer.training.loop import fit_pool
 from robust_transfer.training.pool import Streamed
 from robust_transfer.training.pretrain import pretrain
+from robust_transfer.training.recipes import pretraining_recipe
 from robust_transfer.training.source import Source, load_source
 from safetensors.torch import load_file
 
@@ -108,3 +111,35 @@ def test_imagenet_crops_start_from_images_larger_by_a_seventh(cache, tmp_path, m
     trained(cache, tmp_path, 1, epochs=1)
     assert asked[0] == ("train", 16)
     assert asked[1][0] == "validation"
+
+
+class StoppedError(Exception):
+    """What a kill is, to a test."""
+
+
+def test_a_streamed_run_killed_at_a_step_ends_with_the_weights_of_an_undisturbed_one(
+    cache, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("robust_transfer.training.loop.SECONDS_BETWEEN_STATES", -1.0)
+    opened = source(cache, 1)
+    labels = opened.pool("train").labels
+
+    def train(name, stop=None):
+        def after_step(step):
+            if step == stop:
+                raise StoppedError
+
+        model = make_backbone("resnet_small_w4", classes=12, image_size=14, mean=[0.5] * 3,
+                              std=[0.2] * 3, seed=0)  # fmt: skip
+        recipe = pretraining_recipe(RECIPE, norm="l2", epsilon=0.1, steps=9, image_size=14,
+                                    identity="test", label="test")  # fmt: skip
+        fit_pool(model, Streamed(opened.cache, opened.train, 16, labels, 2), recipe, seed=1,
+                 evaluate=lambda model: {"validation_robust_accuracy": 0.5}, evaluate_every=4,
+                 state_path=tmp_path / f"{name}.safetensors", after_step=after_step)  # fmt: skip
+        return model.state_dict()
+
+    undisturbed = train("a")
+    with pytest.raises(StoppedError):
+        train("b", stop=5)
+    for name, value in train("b").items():
+        assert torch.equal(value, undisturbed[name]), name

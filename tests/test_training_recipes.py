@@ -4,12 +4,15 @@ import itertools
 
 import pytest
 import torch
+from robust_transfer.attacks.folded import FoldedAttackModel
 from robust_transfer.attacks.pgd import pgd
 from robust_transfer.attacks.single_step import n_fgsm
 from robust_transfer.attacks.trades import trades_inner
 from robust_transfer.config.check import check_config
 from robust_transfer.errors import ConfigError
+from robust_transfer.training import compiling, recipes, step
 from robust_transfer.training.augmentation import augmentation
+from robust_transfer.training.compiling import may_pay
 from robust_transfer.training.loop import fit
 from robust_transfer.training.losses import training_loss
 from robust_transfer.training.recipes import TrainingAttack, passes, pretraining_recipe
@@ -130,7 +133,7 @@ def test_forward_passes_of_an_image_are_counted_as_they_happen(method):
     assert passes(recipe, epsilon=0) == 1
 
 
-def take_one(model, *, method="pgd", attack=None, augment="none", n=12, step=None):
+def take_one(model, *, method="pgd", attack=None, n=12, how=None):
     """Take one step with a learning rate of 0 and return the gradients."""
     images, labels = batch(n)
     recipe = Recipe(
@@ -139,14 +142,14 @@ def take_one(model, *, method="pgd", attack=None, augment="none", n=12, step=Non
         learning_rate=lambda step: 0.0,
         momentum=0.9,
         weight_decay=0.0,
-        augment=augmentation(augment),
+        augment=augmentation("none"),
         identity="",
         attack=attack,
         trades_beta=6.0 if method == "trades" else 0.0,
     )
     optimiser = Sgd(model.parameters(), momentum=0.9, weight_decay=0)
     take = TrainingStep(model, recipe, optimiser, seed=0)
-    loss = (step or (lambda take: take(images, labels, 0)))(take)
+    loss = (how or (lambda take: take(images, labels, 0)))(take)
     return loss, [each.grad.clone() for each in model.parameters()], take
 
 
@@ -171,7 +174,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole_and_says_so(method, most
     whole_loss, whole, _ = take_one(network(batch_norm=False), method=method, attack=attack)
     model = network(batch_norm=False)
     SmallMemory(model, most)
-    loss, gradients, take = take_one(model, method=method, attack=attack, augment="none")
+    loss, gradients, take = take_one(model, method=method, attack=attack)
     assert take.parts == parts
     torch.testing.assert_close(loss, whole_loss)
     for one, other in zip(gradients, whole, strict=True):
@@ -189,7 +192,7 @@ def test_parts_stay_as_small_as_they_had_to_become_and_batchnorm_forgets_what_fa
 
     _, _, take = take_one(model)
     assert take.parts == 2
-    _, expected, _ = take_one(other, step=with_parts)
+    _, expected, _ = take_one(other, how=with_parts)
     for one, same in zip(model.buffers(), other.buffers(), strict=True):
         assert torch.equal(one, same)
     take(*batch(), 1)
@@ -248,3 +251,72 @@ def a_config():
     import yaml
 
     return yaml.safe_load((Path(__file__).parent.parent / "config.yaml").read_text())
+
+
+def test_compiling_is_tried_on_gpus_in_long_runs_alone():
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    assert may_pay("auto", gpu, 100_000)
+    assert not any([may_pay("off", gpu, 100_000), may_pay("auto", gpu, 100),
+                    may_pay("auto", cpu, 100_000)])  # fmt: skip
+
+
+def clock(times):
+    """Stand in for the clock of a trial: calls once, and says what the test wants."""
+
+    def seconds(call, device):
+        call()
+        return next(times)
+
+    return seconds
+
+
+def test_the_compiled_attack_equals_the_eager_one_and_follows_the_weights(monkeypatch, capsys):
+    """Traced and differentiated ahead of time, as on a GPU; without the code generator."""
+    monkeypatch.setattr(compiling, "_seconds", clock(iter([2.0, 1.0])))
+    model, (images, labels) = network().eval(), batch()
+    fast, clean = FoldedAttackModel(model), images / 255
+    fast.call = recipes.compiled_where_quicker(fast, clean, backend="aot_eager")
+    assert "2.00 times as fast; compiled" in capsys.readouterr().err
+    shared = {"norm": "l2", "epsilon": EPSILON, "step_size": 0.2, "steps": 2}
+    for _ in range(2):
+        found, expected = (pgd(each, clean, labels, **shared) for each in (fast, model))
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+        with torch.no_grad():
+            model[0].weight.neg_()
+        fast.refresh()
+
+
+def test_the_compiled_training_pass_has_the_gradients_of_the_eager_one(monkeypatch):
+    monkeypatch.setattr(compiling, "_seconds", clock(iter([2.0, 1.0])))
+    model, other = network().train(), network().train()
+    before = [each.clone() for each in model.buffers()]
+    clean = batch()[0] / 255
+    forward = step.compiled_where_quicker(model, clean, what="x", backend="aot_eager")
+    assert all(torch.equal(a, b) for a, b in zip(model.buffers(), before, strict=True))
+    for call in (forward, other):
+        call(clean).square().sum().backward()
+    for one, same in zip(model.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, same.grad)
+    for one, same in zip(model.buffers(), other.buffers(), strict=True):
+        torch.testing.assert_close(one, same)
+
+
+def test_what_compiles_to_something_slower_or_not_at_all_stays_eager(monkeypatch, capsys):
+    monkeypatch.setattr(compiling, "_seconds", clock(iter([1.0, 2.0, 1.0])))
+    arguments = {"device": torch.device("cpu"), "what": "attack"}
+
+    def eager(x):
+        return x + 1
+
+    def trial(call):
+        call(torch.ones(2))
+
+    assert compiling.quicker(eager, trial, backend="eager", **arguments) is eager
+
+    def broken(graph, inputs):
+        raise RuntimeError("no compiler here")
+
+    assert compiling.quicker(eager, trial, backend=broken, **arguments) is eager
+    slower, failed = capsys.readouterr().err.splitlines()
+    assert "0.50 times as fast; eager" in slower
+    assert "not compiled" in failed

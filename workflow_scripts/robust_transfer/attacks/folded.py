@@ -6,6 +6,7 @@ weights are frozen, so that a compiled backward computes no gradients of them ei
 """
 
 import copy
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -36,6 +37,7 @@ class FoldedAttackModel(nn.Module):
     Attributes:
         folded: how many BatchNorm layers are folded.
         reason: why not one is, in words; None where some are.
+        call: what maps images to logits: the network, or a compiled form of its `forward`.
     """
 
     def __init__(self, model: nn.Module, *, conv_dtype: torch.dtype | None = None) -> None:
@@ -43,6 +45,7 @@ class FoldedAttackModel(nn.Module):
         live = inner_module(model)
         network, names, self.reason = _without_batch_norm(_frozen_copy(live))
         self.network = network
+        self.call: Callable[[Tensor], Tensor] = network.forward
         self._pairs = [
             _Pair(
                 live.get_submodule(conv),  # type: ignore[arg-type]
@@ -65,7 +68,8 @@ class FoldedAttackModel(nn.Module):
             scale = (norm.running_var + norm.eps).rsqrt()
             if norm.weight is not None:
                 scale = scale * norm.weight
-            folded.weight.copy_(conv.weight * scale.view(-1, 1, 1, 1))
+            scaled = folded.weight if folded.weight.dtype == conv.weight.dtype else None
+            folded.weight.copy_(torch.mul(conv.weight, scale.view(-1, 1, 1, 1), out=scaled))
             shift = -norm.running_mean if conv.bias is None else conv.bias - norm.running_mean
             assert folded.bias is not None
             folded.bias.copy_(shift * scale if norm.bias is None else norm.bias + shift * scale)
@@ -74,7 +78,7 @@ class FoldedAttackModel(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images to logits as the live model in eval mode does."""
-        return self.network(images)
+        return self.call(images)
 
     def train(self, mode: bool = True) -> "FoldedAttackModel":
         """Stay in eval mode, whatever is asked: there is nothing to train."""

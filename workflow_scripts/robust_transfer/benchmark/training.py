@@ -11,7 +11,7 @@ from robust_transfer.benchmark.arithmetic import forward_flop, matrix_rate
 from robust_transfer.benchmark.cases import CLASSES, Case, all_cases
 from robust_transfer.benchmark.clock import alternate, seconds_of, spread
 from robust_transfer.benchmark.memory import PeakMemory
-from robust_transfer.benchmark.variants import MEANING, Step, make_step, reason_against
+from robust_transfer.benchmark.variants import MEANING, Kept, Step, make_step, reason_against
 
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 15
 # Planning alone: the share of the matrix rate that float32 training without our care reaches.
@@ -59,18 +59,24 @@ def measure_training(
             "matrix_teraflop_per_second": rate / 1e12,
         }
     )
-    ends, waiting = time.monotonic() + seconds, list(cases or all_cases())
+    ends, waiting, kept = time.monotonic() + seconds, list(cases or all_cases()), Kept()
     while waiting:
         case = waiting.pop(0)
         share = (ends - time.monotonic()) / (len(waiting) + 1)
-        _measure(case, device, rate, share, results)
+        _measure(case, device, rate, share, ends, results, kept)
     return results
 
 
 def _measure(
-    case: Case, device: torch.device, rate: float, seconds: float, results: Results
+    case: Case,
+    device: torch.device,
+    rate: float,
+    share: float,
+    ends: float,
+    results: Results,
+    kept: Kept,
 ) -> None:
-    """Measure one case, or note why it is left out."""
+    """Measure one case in its share of the time, or note why it is left out."""
     started, about = time.monotonic(), _about(case)
     reasons = {variant: reason_against(variant, case) for variant in MEANING}
     for variant, reason in reasons.items():
@@ -79,18 +85,19 @@ def _measure(
     variants = [variant for variant, reason in reasons.items() if reason is None]
     flop = forward_flop(case.network, case.image_size, CLASSES[case.image_size])
     flop *= case.forward_passes
-    batch_size = _batch_size(flop, len(variants), device, rate, seconds)
-    warm = _warmed_up(case, variants, batch_size, device) if batch_size else {}
-    left = seconds - (time.monotonic() - started)
-    if batch_size is None or FEWEST_ROUNDS * sum(w.seconds for w in warm.values()) > 2 * left + 1:
-        reason = f"{FEWEST_ROUNDS} rounds do not fit into its {seconds:.0f} s of the time"
+    fitting = _batch_sizes(flop, len(variants), device, rate, share)
+    batch_size, warm = _warmed_up(case, variants, fitting, device, kept)
+    a_round = sum(each.seconds for each in warm.values())
+    # What compiling took beyond the share is taken from the cases to come.
+    if not warm or FEWEST_ROUNDS * a_round > max(ends - time.monotonic(), share):
+        reason = f"{FEWEST_ROUNDS} rounds do not fit into its {max(0.0, share):.0f} s of the time"
         results.left_out.append(about | {"variant": "all", "reason": reason})
         return
     samples = alternate(
         {name: each.step for name, each in warm.items()},
         device,
         warm={name: each.seconds for name, each in warm.items()},
-        seconds=left,
+        seconds=share - (time.monotonic() - started),
         fewest_rounds=FEWEST_ROUNDS,
         most_rounds=MOST_ROUNDS,
     )
@@ -125,14 +132,13 @@ def _about(case: Case) -> dict[str, Any]:
     return {"network": case.network, "image_size": case.image_size, "method": case.method}
 
 
-def _batch_size(
+def _batch_sizes(
     flop: float, variants: int, device: torch.device, rate: float, seconds: float
-) -> int | None:
-    """Return the largest batch whose few rounds fit, by a rough model; None: none does."""
+) -> list[int]:
+    """Return the batches whose few rounds fit, by a rough model, the largest first."""
     rounds = FEWEST_ROUNDS + 2  # two to warm up
     an_image = flop / (rate * PLAIN_SHARE[device.type]) * variants * rounds
-    fitting = [size for size in BATCHES[device.type] if size * an_image < seconds]
-    return fitting[0] if fitting else None
+    return [size for size in BATCHES[device.type] if size * an_image < seconds]
 
 
 @dataclass(frozen=True)
@@ -145,14 +151,23 @@ class _Warm:
 
 
 def _warmed_up(
-    case: Case, variants: list[str], batch_size: int, device: torch.device
-) -> dict[str, _Warm]:
-    """Build the variants and run each twice: the first time allocates, compiles and tunes."""
-    warm = {}
-    for variant in variants:
-        memory = PeakMemory(device)
-        step = make_step(variant, case, batch_size, device)
-        seconds_of(step, device)
-        seconds, peak = seconds_of(step, device), memory.bytes()
-        warm[variant] = _Warm(step, seconds, None if peak is None else peak / 2**20)
-    return warm
+    case: Case, variants: list[str], fitting: list[int], device: torch.device, kept: Kept
+) -> tuple[int, dict[str, _Warm]]:
+    """Build the variants with the largest batch that the memory holds, and run each twice.
+
+    The first time allocates, compiles and tunes. Ours comes last: it alone could go on with too
+    little memory, by halving its batch.
+    """
+    for batch_size in fitting:
+        warm: dict[str, _Warm] = {}
+        try:
+            for variant in sorted(variants, key=lambda name: name == "ours"):
+                memory = PeakMemory(device)
+                step = make_step(variant, case, batch_size, device, kept)
+                seconds_of(step, device)
+                seconds, peak = seconds_of(step, device), memory.bytes()
+                warm[variant] = _Warm(step, seconds, None if peak is None else peak / 2**20)
+        except torch.OutOfMemoryError:
+            continue
+        return batch_size, {variant: warm[variant] for variant in variants}
+    return 0, {}

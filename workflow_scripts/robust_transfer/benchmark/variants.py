@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from robust_transfer.backbones.architectures import make_backbone
 from robust_transfer.benchmark.cases import CLASSES, Case
-from robust_transfer.training.recipes import pretraining_recipe
+from robust_transfer.training.recipes import TrainingAttack, pretraining_recipe
 from robust_transfer.training.sgd import Sgd
 from robust_transfer.training.step import TrainingStep
 
@@ -38,7 +38,13 @@ def reason_against(variant: str, case: Case) -> str | None:
     return None
 
 
-def make_step(variant: str, case: Case, batch_size: int, device: torch.device) -> Step:
+class Kept(dict[tuple[str, int], TrainingStep]):
+    """Steps of ours by network and image size."""
+
+
+def make_step(
+    variant: str, case: Case, batch_size: int, device: torch.device, kept: Kept | None = None
+) -> Step:
     """Build one variant of a training step, with a network, data and optimiser of its own.
 
     Args:
@@ -46,6 +52,8 @@ def make_step(variant: str, case: Case, batch_size: int, device: torch.device) -
         case: what is trained.
         batch_size: images a step.
         device: where.
+        kept: steps of ours by network and image size, for other methods to take over what is
+            compiled; this one is added.
 
     Returns:
         A function that takes one step and waits for nothing.
@@ -65,11 +73,13 @@ def make_step(variant: str, case: Case, batch_size: int, device: torch.device) -
         seed=0,
     ).to(device)
     if variant == "ours":
-        return _ours(model, images, labels, case)
+        return _ours(model, images, labels, case, Kept() if kept is None else kept)
     return _plain(variant, model, images, labels, case)
 
 
-def _ours(model: nn.Module, images: Tensor, labels: Tensor, case: Case) -> Step:
+def _ours(model: nn.Module, images: Tensor, labels: Tensor, case: Case, kept: Kept) -> Step:
+    before = kept.get((case.network, case.image_size))
+    model = before.model if before else model
     recipe = pretraining_recipe(
         case.recipe(len(images)),
         norm="l2",
@@ -81,6 +91,13 @@ def _ours(model: nn.Module, images: Tensor, labels: Tensor, case: Case) -> Step:
     )
     optimiser = Sgd(model.parameters(), momentum=0.9, weight_decay=1e-4)
     step = TrainingStep(model, recipe, optimiser, seed=0)
+    if before:
+        step.forward = before.forward
+        mine, theirs = recipe.attack, before.recipe.attack
+        if isinstance(mine, TrainingAttack) and isinstance(theirs, TrainingAttack):
+            mine.take_over(theirs)
+    if before is None or recipe.attack is not None:
+        kept[case.network, case.image_size] = step
     return lambda: step(images, labels, 0)
 
 

@@ -51,6 +51,15 @@ Method = Annotated[
         }
     ),
 ]
+Compile = Annotated[
+    str,
+    OneOf(
+        {
+            "auto": "on a GPU, in a long run, where a trial finds it quicker",
+            "off": "never",
+        }
+    ),
+]
 Augmentation = Annotated[
     str,
     OneOf(
@@ -159,11 +168,12 @@ class PretrainRecipe(Section):
     attack_steps: Count = Field(
         description="steps of the attack, in training (nfgsm takes one) and on validation"
     )
-    relative_step_size: Positive = Field(description="step size / epsilon (nfgsm: 1)")
+    relative_step_size: Positive = Field(description="step size / epsilon")
     random_start: bool = Field(description="start each attack at a random point of the ball")
     trades_beta: Positive = Field(description="weight of the divergence in the loss of trades")
     nfgsm_noise: NonNegative = Field(description="radius of the noise of nfgsm / epsilon")
     augmentation: Augmentation = Field(description="of the training images")
+    compile: Compile = Field(description="whether networks are compiled for training")
     validation_fraction: ProperShare = Field(
         description="share of the source's training split that chooses the best epoch"
     )

@@ -1,11 +1,13 @@
 """The loss that training lowers."""
 
-from torch import Tensor, nn
+from collections.abc import Callable
+
+from torch import Tensor
 from torch.nn import functional as F
 
 
 def training_loss(
-    model: nn.Module,
+    model: Callable[[Tensor], Tensor],
     clean: Tensor,
     perturbed: Tensor,
     labels: Tensor,

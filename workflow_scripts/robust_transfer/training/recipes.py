@@ -1,5 +1,6 @@
 """The recipe of the config, turned into what the training loop follows."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from robust_transfer.attacks.pgd import pgd
 from robust_transfer.attacks.single_step import n_fgsm
 from robust_transfer.attacks.trades import trades_inner
 from robust_transfer.training.augmentation import augmentation
+from robust_transfer.training.compiling import may_pay, quicker
 from robust_transfer.training.schedules import epsilon_at, learning_rate
 from robust_transfer.training.step import Recipe
 
@@ -52,6 +54,7 @@ def pretraining_recipe(
         augment=augmentation(recipe["augmentation"], size=image_size),
         attack=TrainingAttack(recipe, norm, epsilon, steps) if epsilon > 0 else None,
         trades_beta=recipe["trades_beta"] if recipe["method"] == "trades" else 0.0,
+        compile=recipe["compile"],
         select_by="validation_robust_accuracy",
         identity=identity,
         label=label,
@@ -66,11 +69,14 @@ class TrainingAttack:
         norm: of the ball.
         epsilon: its radius once the warm-up is over, above 0.
         steps: optimiser steps of the run.
+
+    Attributes:
+        fast: the copy that is attacked; None before the first step.
     """
 
     def __init__(self, recipe: dict[str, Any], norm: str, epsilon: float, steps: int) -> None:
         self.recipe, self.norm, self.epsilon, self.steps = recipe, norm, epsilon, steps
-        self._fast: FoldedAttackModel | None = None
+        self.fast: FoldedAttackModel | None = None
         self._live: nn.Module | None = None
 
     def __call__(
@@ -97,15 +103,43 @@ class TrainingAttack:
         random_start = recipe["random_start"]
         return pgd(fast, images, labels, random_start=random_start, **shared)
 
+    def take_over(self, other: "TrainingAttack") -> None:
+        """Attack the copy that another attack made, which may be compiled, of the same model."""
+        self.fast, self._live = other.fast, other._live
+
     def _refreshed(self, model: nn.Module, images: Tensor) -> FoldedAttackModel:
         """Return the copy that is attacked, with the weights that the model has now."""
-        if self._fast is None or self._live is not model:
+        if self.fast is None or self._live is not model:
             # Under autocast the copy's weights would be cast at each step of the attack.
             half = torch.bfloat16 if torch.is_autocast_enabled(images.device.type) else None
-            self._fast, self._live = FoldedAttackModel(model, conv_dtype=half), model
+            self.fast, self._live = FoldedAttackModel(model, conv_dtype=half), model
+            if may_pay(self.recipe["compile"], images.device, self.steps):
+                self.fast.call = compiled_where_quicker(self.fast, images)
         else:
-            self._fast.refresh()
-        return self._fast
+            self.fast.refresh()
+        return self.fast
+
+
+def compiled_where_quicker(
+    fast: FoldedAttackModel, images: Tensor, *, backend: str = "inductor"
+) -> Callable[[Tensor], Tensor]:
+    """Return the attacked network's forward pass, compiled where its gradients come quicker so.
+
+    Its weights are frozen, so that the compiled backward pass computes no gradient of them.
+
+    Args:
+        fast: the copy that is attacked; its weights may change in place later.
+        images: a batch as they will come.
+        backend: of torch.compile.
+    """
+
+    def trial(call: Callable[[Tensor], Tensor]) -> None:
+        inputs = images.detach().clone().requires_grad_(True)
+        torch.autograd.grad(call(inputs).float().sum(), inputs)
+
+    return quicker(
+        fast.network.forward, trial, device=images.device, what="attack", backend=backend
+    )
 
 
 def stored_size(name: str, image_size: int) -> int:
