@@ -133,9 +133,12 @@ def transfer_settings(wildcards):
 
 
 def transfers_that_go_together(wildcards):
-    """Name the group of a transfer: its backbone's in this mode; the profile says how large."""
-    group = f"{wildcards.mode}_{wildcards.backbone}"
-    workflow.parent_groupids[group] = wildcards.mode
+    """Name the group of a transfer: its backbone's of this kind; the profile says how large."""
+    # Protocol paper trains for hours in mode fixed too.
+    quick = (wildcards.mode, wildcards.protocol) == ("fixed", "clean")
+    kind = "fixed" if quick else "full"
+    group = f"{kind}_{wildcards.backbone}"
+    workflow.parent_groupids[group] = kind
     return group
 
 

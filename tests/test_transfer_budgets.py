@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from robust_transfer.config.check import check_config
+from robust_transfer.config.shorthand import expand_shorthand
 from robust_transfer.errors import ConfigError
 from robust_transfer.images.splits import draw_per_class
 from robust_transfer.transfer.cell import _notes
@@ -153,3 +154,12 @@ def test_what_does_not_fit_is_refused_before_any_job(changes, words):
     with pytest.raises(ConfigError) as refused:
         check_config(demo(changes))
     assert words in str(refused.value)
+
+
+def test_controls_of_a_finished_study_are_no_backbones_to_take_over(tmp_path):
+    for kind, source in (("pretrain", "letters"), ("controls", "none")):
+        (tmp_path / kind / "x").mkdir(parents=True)
+        write_network(tmp_path / kind / "x", source=source)
+    taken = expand_shorthand({"backbones": str(tmp_path)})["pretrain"]
+    assert taken["source"] == "letters"
+    assert len(taken["backbones"]) == 1

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +24,23 @@ NETWORKS = ("resnet_small", "resnet_small_w32", "resnet18")
 WORKERS = (0, 2)  # of the plain loop; the faster counts
 
 
-def measure_full(folder: Path, cache_folder: Path, *, image_size: int) -> list[dict[str, Any]]:
+def measure_full(
+    folder: Path, cache_folder: Path, *, image_size: int, networks: Sequence[str] = NETWORKS
+) -> list[dict[str, Any]]:
     """Measure fine-tuning steps of both, in turns.
 
     Args:
         folder: gets the images as JPEG files, as the plain loop wants them.
         cache_folder: of the dataset.
         image_size: network input, pixels a side.
+        networks: architectures.
 
     Returns:
         A row a network: medians of images a second, ours and the plain loop's, and their ratio.
     """
     files = write_files(cache_folder, folder / "files")
     rows = []
-    for network in NETWORKS:
+    for network in networks:
         ours = _ours(cache_folder, network, image_size, folder)
         plain = {n: _plain(files, network, image_size, n) for n in WORKERS}
         speeds: dict[str, list[float]] = {name: [] for name in ("ours", *map(str, WORKERS))}

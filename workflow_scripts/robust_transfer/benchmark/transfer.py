@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from robust_transfer.benchmark.plain_loop import measure_full
+from robust_transfer.benchmark.plain_loop import NETWORKS, measure_full
 from robust_transfer.files import write_json
 from robust_transfer.images.build import build_cache
 from robust_transfer.training.device import best_device, use_threads
@@ -95,6 +95,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--image-size", type=int, default=48, help="of that backbone, pixels")
     parser.add_argument("--part", choices=["fixed", "full"], help="measure this alone")
     parser.add_argument("--threads", type=int, help="of the CPU; default: torch's choice")
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, help="fine-tuned")
     parser.add_argument("--most", type=int, help="training images at most")
     given = parser.parse_args(arguments)
     given.out.mkdir(parents=True, exist_ok=True)
@@ -111,7 +112,9 @@ def main(arguments: list[str] | None = None) -> None:
         weights = given.weights or backbone(given.out, given.architecture, given.image_size)
         result["fixed"] = measure_fixed(given.out, weights, cache, given.epochs)
     if given.part != "fixed":
-        result["full"] = measure_full(given.out, cache, image_size=given.image_size)
+        result["full"] = measure_full(
+            given.out, cache, image_size=given.image_size, networks=given.networks
+        )
     write_json(given.out / "transfer.json", result)
     print(json.dumps(result, indent=1))
 

@@ -39,7 +39,7 @@ def attack_transferred(
                 "attack_epsilon": epsilon,
                 "attack_steps": attack["attack_steps"],
                 "attacked_images": len(images),
-                "robust_accuracy": float(right.float().mean()),
+                "robust_accuracy": float(right.double().mean()),
             }
         )
     return found
