@@ -69,6 +69,8 @@ PRETRAIN = {
     "label_smoothing": 0,
     "weight_average": 0,
     "epsilon_warmup": 0.3,
+    "method": "pgd",
+    "compile": "off",
     "attack_steps": 3,
     "relative_step_size": 2 / 3,
     "random_start": False,
@@ -139,8 +141,9 @@ def backbone(folder: Path, architecture: str, image_size: int) -> Path:
         about = {"name": architecture, "architecture": architecture, "source": "letters",
                  "norm": "l2", "epsilon": 0.0, "seed": 0}  # fmt: skip
         pretrain(
-            cache, about, image_size=image_size, recipe=PRETRAIN, outputs=outputs, code="benchmark"
-        )
+            cache, about, image_size=image_size, recipe=PRETRAIN, outputs=outputs,
+            code="benchmark", on_device_mb=1000,
+        )  # fmt: skip
     return Path(outputs["weights"])
 
 
