@@ -5,6 +5,7 @@ defaults); the crop is Szegedy et al. 2015, arXiv:1409.4842, section 6.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,27 +13,29 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robust_transfer.images.cache import ImageCache
-from robust_transfer.training.augmentation import Augmentation
 
 SHARES = (0.08, 1.0)  # of the image's area
 RATIOS = (3 / 4, 4 / 3)  # width / height
 ATTEMPTS = 10  # at a box that fits inside the image; then the middle is taken
 
 
-def draw_boxes(shapes: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw the box that is cut out of each image.
+def draw_uniforms(n: int, generator: torch.Generator) -> Tensor:
+    """Draw what `boxes_of` turns into boxes: (4, n, attempts) numbers in [0, 1)."""
+    return torch.rand(4, n, ATTEMPTS, generator=generator, dtype=torch.float64)
+
+
+def boxes_of(shapes: Tensor, drawn: Tensor) -> Tensor:
+    """Return the box that is cut out of each image.
 
     Args:
         shapes: (n, 2) int64: height and width, pixels.
-        generator: on the CPU.
+        drawn: as `draw_uniforms` gives them.
 
     Returns:
         (n, 4) int64: top, left, height, width; inside the image.
     """
     height, width = shapes.double().unsqueeze(1).unbind(2)
-    share, ratio, down, right = torch.rand(
-        4, len(shapes), ATTEMPTS, generator=generator, dtype=torch.float64
-    )
+    share, ratio, down, right = drawn
     area = height * width * (SHARES[0] + (SHARES[1] - SHARES[0]) * share)
     low, high = (math.log(each) for each in RATIOS)
     root = torch.exp(0.5 * (low + (high - low) * ratio))
@@ -54,32 +57,43 @@ def _middle(height: Tensor, width: Tensor) -> Tensor:
     return torch.cat([top, left, tall, wide], dim=1)
 
 
-def crops_of(cache: ImageCache, size: int, device: torch.device) -> Augmentation:
-    """Make an augmentation that is given row numbers and reads the images from a cache.
+@dataclass(frozen=True)
+class Crops:
+    """An augmentation that is given row numbers and reads the images from a cache.
 
-    Args:
+    Attributes:
         cache: of images of any size.
         size: of the crops, pixels a side.
         device: where they go.
-
-    Returns:
-        A function from (n,) row numbers and a CPU generator to (n, 3, size, size) float images in
-        [0, 1] on the device.
     """
 
-    def augment(rows: Tensor, generator: torch.Generator) -> Tensor:
-        indices = rows.cpu().numpy()
-        shapes = torch.as_tensor(np.asarray(cache.shapes)[indices], dtype=torch.int64)
-        boxes = draw_boxes(shapes, generator).tolist()
-        mirrored = (torch.rand(len(rows), generator=generator) < 0.5).to(device).view(-1, 1, 1, 1)
-        images = torch.cat([
-            resized_crop(cache.image(int(index)), box, size, device)
-            for index, box in zip(indices, boxes, strict=True)
-        ])  # fmt: skip
-        images = torch.where(mirrored, images.flip(3), images)
-        return images.contiguous(memory_format=torch.channels_last)
+    cache: ImageCache
+    size: int
+    device: torch.device
 
-    return augment
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Turn (n,) row numbers into (n, 3, size, size) float images in [0, 1]."""
+        return self.share(images, generator, n=len(images), rows=slice(None))
+
+    def share(self, images: Tensor, generator: torch.Generator, *, n: int, rows: slice) -> Tensor:
+        """Make the crops of some images of a batch as they would be with all the others.
+
+        Args:
+            images: (m,) row numbers in the cache, those of the batch's `rows`.
+            generator: on the CPU.
+            n: images of the whole batch.
+            rows: which of them are given.
+        """
+        drawn = draw_uniforms(n, generator)[:, rows]
+        mirrored = (torch.rand(n, generator=generator)[rows] < 0.5).to(self.device)
+        indices = images.cpu().numpy()
+        shapes = torch.as_tensor(np.asarray(self.cache.shapes)[indices], dtype=torch.int64)
+        pixels = torch.cat([
+            resized_crop(self.cache.image(int(index)), box, self.size, self.device)
+            for index, box in zip(indices, boxes_of(shapes, drawn).tolist(), strict=True)
+        ])  # fmt: skip
+        pixels = torch.where(mirrored.view(-1, 1, 1, 1), pixels.flip(3), pixels)
+        return pixels.contiguous(memory_format=torch.channels_last)
 
 
 def resized_crop(image: np.ndarray, box: list[int], size: int, device: torch.device) -> Tensor:

@@ -20,7 +20,7 @@ from robust_transfer.training.evaluation import logits_of
 from robust_transfer.training.loop import Recipe, Run, fit
 from robust_transfer.training.state import state_file
 from robust_transfer.transfer.blocks import parts_below
-from robust_transfer.transfer.crops import crops_of
+from robust_transfer.transfer.crops import Crops
 from robust_transfer.transfer.full import new_model
 from robust_transfer.transfer.target import Outcome, Split, Target
 
@@ -59,7 +59,7 @@ class Published:
         self.output, self.question = output, question
         self.head_only, self.trainable_blocks = head_only, trainable_blocks
         size = target.images.shape[-1]
-        self.augment = crops_of(load_cache(cache_folder), size, target.images.device)
+        self.augment = Crops(load_cache(cache_folder), size, target.images.device)
 
     def seed(self, seed: int) -> Outcome:
         """Train, choose and score with one seed."""
