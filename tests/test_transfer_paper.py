@@ -9,7 +9,7 @@ from robust_transfer.config.check import check_config
 from robust_transfer.config.transfer_recipes import recipe_of
 from robust_transfer.errors import DataError
 from robust_transfer.images.cache import load_cache
-from robust_transfer.transfer.crops import Crops, draw_boxes, resized_crop
+from robust_transfer.transfer.crops import Crops, boxes_of, draw_uniforms, resized_crop
 from robust_transfer.transfer.paper import TEST_RESIZE, Published
 from robust_transfer.transfer.target import load_target
 from test_config import demo
@@ -77,7 +77,8 @@ def test_a_crop_is_what_torchvision_resizes_it_to():
 def test_boxes_follow_the_distribution_of_torchvision():
     """Means of area, ratio and place of many boxes, against those that torchvision draws."""
     shape, n = (40, 60), 6000
-    mine = draw_boxes(torch.tensor([shape] * n), torch.Generator().manual_seed(0)).double()
+    drawn = draw_uniforms(n, torch.Generator().manual_seed(0))
+    mine = boxes_of(torch.tensor([shape] * n), drawn).double()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         image = torch.zeros(3, *shape)
@@ -94,7 +95,7 @@ def test_boxes_follow_the_distribution_of_torchvision():
 
 
 def test_where_no_box_fits_the_largest_middle_one_is_taken():
-    box = draw_boxes(torch.tensor([[10, 1000]]), torch.Generator().manual_seed(1))
+    box = boxes_of(torch.tensor([[10, 1000]]), draw_uniforms(1, torch.Generator().manual_seed(1)))
     top, left, height, width = box[0].tolist()
     assert (top, height, width) == (0, 10, 13)
     assert left == pytest.approx(493, abs=1)
@@ -109,6 +110,13 @@ def test_half_of_the_crops_are_mirrored_and_the_seed_decides_all(files):
     assert not torch.equal(one, three)
     assert one.shape == (40, 3, 16, 16)
     assert 0 <= one.min() <= one.max() <= 1
+
+
+def test_a_share_of_a_batch_is_cropped_as_within_the_whole(files):
+    augment, rows = Crops(load_cache(files / "cache"), 16, CPU), torch.arange(12)
+    whole = augment(rows, torch.Generator().manual_seed(3))
+    part = augment.share(rows[4:9], torch.Generator().manual_seed(3), n=12, rows=slice(4, 9))
+    assert torch.equal(part, whole[4:9])
 
 
 # What is trained

@@ -19,20 +19,23 @@ RATIOS = (3 / 4, 4 / 3)  # width / height
 ATTEMPTS = 10  # at a box that fits inside the image; then the middle is taken
 
 
-def draw_boxes(shapes: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw the box that is cut out of each image.
+def draw_uniforms(n: int, generator: torch.Generator) -> Tensor:
+    """Draw what `boxes_of` turns into boxes: (4, n, attempts) numbers in [0, 1)."""
+    return torch.rand(4, n, ATTEMPTS, generator=generator, dtype=torch.float64)
+
+
+def boxes_of(shapes: Tensor, drawn: Tensor) -> Tensor:
+    """Return the box that is cut out of each image.
 
     Args:
         shapes: (n, 2) int64: height and width, pixels.
-        generator: on the CPU.
+        drawn: as `draw_uniforms` gives them.
 
     Returns:
         (n, 4) int64: top, left, height, width; inside the image.
     """
     height, width = shapes.double().unsqueeze(1).unbind(2)
-    share, ratio, down, right = torch.rand(
-        4, len(shapes), ATTEMPTS, generator=generator, dtype=torch.float64
-    )
+    share, ratio, down, right = drawn
     area = height * width * (SHARES[0] + (SHARES[1] - SHARES[0]) * share)
     low, high = (math.log(each) for each in RATIOS)
     root = torch.exp(0.5 * (low + (high - low) * ratio))
@@ -68,32 +71,29 @@ class Crops:
     size: int
     device: torch.device
 
-    def __call__(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Cut crops.
-
-        Args:
-            indices: (n,) row numbers of the cache.
-            generator: on the CPU.
-
-        Returns:
-            (n, 3, size, size) float32 in [0, 1], on the device.
-        """
-        places = indices.cpu().numpy()
-        shapes = torch.as_tensor(np.asarray(self.cache.shapes)[places], dtype=torch.int64)
-        boxes = draw_boxes(shapes, generator).tolist()
-        mirrored = torch.rand(len(places), generator=generator) < 0.5
-        images = torch.cat([
-            resized_crop(self.cache.image(int(place)), box, self.size, self.device)
-            for place, box in zip(places, boxes, strict=True)
-        ])  # fmt: skip
-        images = torch.where(mirrored.to(self.device).view(-1, 1, 1, 1), images.flip(3), images)
-        return images.contiguous(memory_format=torch.channels_last)
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Turn (n,) row numbers into (n, 3, size, size) float images in [0, 1]."""
+        return self.share(images, generator, n=len(images), rows=slice(None))
 
     def share(self, images: Tensor, generator: torch.Generator, *, n: int, rows: slice) -> Tensor:
-        """Cut the crops of a whole batch, given as row numbers: one process trains a transfer."""
-        if len(images) != n:
-            raise ValueError(f"{len(images)} of {n} images: crops are of whole batches")
-        return self(images, generator)
+        """Make the crops of some images of a batch as they would be with all the others.
+
+        Args:
+            images: (m,) row numbers in the cache, those of the batch's `rows`.
+            generator: on the CPU.
+            n: images of the whole batch.
+            rows: which of them are given.
+        """
+        drawn = draw_uniforms(n, generator)[:, rows]
+        mirrored = (torch.rand(n, generator=generator)[rows] < 0.5).to(self.device)
+        indices = images.cpu().numpy()
+        shapes = torch.as_tensor(np.asarray(self.cache.shapes)[indices], dtype=torch.int64)
+        pixels = torch.cat([
+            resized_crop(self.cache.image(int(index)), box, self.size, self.device)
+            for index, box in zip(indices, boxes_of(shapes, drawn).tolist(), strict=True)
+        ])  # fmt: skip
+        pixels = torch.where(mirrored.view(-1, 1, 1, 1), pixels.flip(3), pixels)
+        return pixels.contiguous(memory_format=torch.channels_last)
 
 
 def resized_crop(image: np.ndarray, box: list[int], size: int, device: torch.device) -> Tensor:
