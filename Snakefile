@@ -18,6 +18,7 @@ report: "rules/captions/study.rst"  # of `snakemake --report`
 
 include: "rules/common.smk"  # checks the config, before any job
 include: "rules/staleness.smk"  # files against their records, and why something is stale
+include: "rules/panel.smk"  # what runs and how far it is, on a terminal
 include: "rules/data.smk"  # original images -> image caches
 include: "rules/pretrain.smk"  # source cache -> backbones
 include: "rules/transfer.smk"  # backbone + dataset cache -> per-image predictions

@@ -4,8 +4,8 @@
 rule tabulate_accuracy:
     """Score every prediction file, and set published accuracies beside ours."""
     input:
-        predictions=of_all_cells(rules.transfer_backbone.output.predictions),
-        records=of_all_cells(rules.transfer_backbone.output.records),
+        predictions=of_cells(rules.transfer_backbone.output.predictions),
+        records=of_cells(rules.transfer_backbone.output.records),
         backbones=records_of_backbones(),
         external=study.settings["analysis"]["external_accuracy"],
     output:
@@ -15,6 +15,7 @@ rule tabulate_accuracy:
             category="Tables",
             labels={"table": "accuracy"},
         ),
+        robustness=f"{RESULTS}/analysis/robust_accuracy.csv",
     log:
         f"{RESULTS}/analysis/tabulate_accuracy.log",
     localrule: True
@@ -126,8 +127,8 @@ rule test_equivalence:
 rule recommend_backbone:
     """Which backbone for each dataset, how likely it is the best, and the regret."""
     input:
-        predictions=of_all_cells(rules.transfer_backbone.output.predictions),
-        records=of_all_cells(rules.transfer_backbone.output.records),
+        predictions=of_main_cells(rules.transfer_backbone.output.predictions),
+        records=of_main_cells(rules.transfer_backbone.output.records),
     output:
         recommendation=report(
             f"{RESULTS}/analysis/recommendation.csv",
@@ -137,6 +138,7 @@ rule recommend_backbone:
         ),
     log:
         f"{RESULTS}/analysis/recommend_backbone.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
@@ -215,6 +217,7 @@ rule fit_mixed_model:
         residuals=f"{RESULTS}/analysis/mixed_residuals.csv",
     log:
         f"{RESULTS}/analysis/fit_mixed_model.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:

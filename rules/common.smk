@@ -11,6 +11,8 @@ from snakemake.iocontainers import Wildcards
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
 from robust_transfer.config.check import check_config
+from robust_transfer.config.grid import NO_SOURCE
+from robust_transfer.config.transfer_recipes import cell_of, recipe_of
 from robust_transfer.errors import UserError
 from robust_transfer.images.fingerprint import fingerprint
 from robust_transfer.records.digests import code_digest as digest_of_closure
@@ -29,7 +31,8 @@ RESULTS = f"results/{study.name}"
 DATA = study.settings["data_root"]
 CACHE = study.settings["cache_root"]
 CELL = (
-    f"{RESULTS}/transfer/{{backbone}}/{{dataset}}/{{resolution}}/{{mode}}/{{protocol}}"
+    f"{RESULTS}/transfer/{{backbone}}/{{dataset}}/{{resolution}}/"
+    "{mode}/{protocol}/{variant}"
 )
 
 
@@ -42,6 +45,7 @@ wildcard_constraints:
     resolution="native|[0-9]+",
     mode="fixed|full",
     protocol="clean|paper",
+    variant="all|labels[0-9]+|blocks[0-9]+",
     seed="[0-9]+",
 
 
@@ -114,34 +118,45 @@ def transfer_settings(wildcards):
     """What a cell's predictions depend on, beside weights and images."""
     transfer = study.settings["transfer"]
     dataset = study.dataset(wildcards.dataset)
-    shared = {key: transfer[key] for key in ("validation_fraction",)}
-    cell = {
-        key: wildcards[key] for key in ("dataset", "resolution", "mode", "protocol")
-    }
+    keys = ("dataset", "resolution", "mode", "protocol", "variant")
     return {
-        "cell": cell | {"metric": dataset["metric"]},
-        "recipe": transfer[wildcards.mode] | shared,
+        "cell": cell_of({key: wildcards[key] for key in keys}, dataset["metric"]),
+        "recipe": recipe_of(
+            transfer,
+            mode=wildcards.mode,
+            protocol=wildcards.protocol,
+            control=study.backbone(wildcards.backbone).source == NO_SOURCE,
+            kind=dataset["kind"],
+        ),
         "seeds": transfer["seeds"],
     }
 
 
 def transfers_that_go_together(wildcards):
-    """Name the group of a transfer: its backbone's in this mode; the profile says how large."""
-    group = f"{wildcards.mode}_{wildcards.backbone}"
-    workflow.parent_groupids[group] = wildcards.mode
+    """Name the group of a transfer: its backbone's of this kind; the profile says how large."""
+    # Protocol paper trains for hours in mode fixed too.
+    quick = (wildcards.mode, wildcards.protocol) == ("fixed", "clean")
+    kind = "fixed" if quick else "full"
+    group = f"{kind}_{wildcards.backbone}"
+    workflow.parent_groupids[group] = kind
     return group
 
 
-def of_all_cells(patterns):
-    """Fill patterns for every cell of the study; a grid has thousands, so `expand` is too slow."""
-    keys = ("dataset", "resolution", "mode", "protocol")
+def of_cells(patterns, cells=study.cells):
+    """Fill patterns for cells of the study; a grid has thousands, so `expand` is too slow."""
+    keys = ("dataset", "resolution", "mode", "protocol", "variant")
     return [
         pattern.format(
             backbone=cell.backbone.name, **{key: getattr(cell, key) for key in keys}
         )
-        for cell in study.cells
+        for cell in cells
         for pattern in patterns
     ]
+
+
+def of_main_cells(patterns):
+    """Fill patterns for the cells that statistics count: all labels, no control."""
+    return of_cells(patterns, [cell for cell in study.cells if cell.is_main])
 
 
 def analysis_settings(wildcards):
@@ -194,8 +209,11 @@ def measured_cache_folders(wildcards):
 
 def made_by(backbone):
     """Return the outputs of the rule that makes a backbone."""
-    imported = backbone in study.imported
-    return (rules.import_backbone if imported else rules.pretrain_backbone).output
+    if backbone in study.imported:
+        return rules.import_backbone.output
+    if study.backbone(backbone).source == NO_SOURCE:
+        return rules.initialise_backbone.output
+    return rules.pretrain_backbone.output
 
 
 def weights_of(wildcards):
@@ -226,14 +244,19 @@ def checkpoint_settings(wildcards):
     return kept | {"architecture": study.backbone(wildcards.backbone).architecture}
 
 
-def import_settings(wildcards):
-    """What an imported backbone depends on, beside the checkpoint."""
+def initial_settings(wildcards):
+    """What a backbone that is never trained depends on."""
     backbone = study.backbone(wildcards.backbone)
     return {
         "backbone": asdict(backbone) | {"name": backbone.name},
-        "weights": study.imported[backbone.name],
         "image_size": study.settings["pretrain"]["image_size"],
     }
+
+
+def import_settings(wildcards):
+    """What an imported backbone depends on, beside the checkpoint."""
+    weights = study.imported[wildcards.backbone]
+    return initial_settings(wildcards) | {"weights": weights}
 
 
 def trained_here(pattern):
@@ -253,9 +276,62 @@ def scored_here(pattern):
 def records_of_backbones():
     """Name the record of every backbone: how good it is on its source."""
     published = [name for name, each in study.imported.items() if not each["check"]]
-    return scored_here(rules.evaluate_backbone.output.record) + expand(
-        rules.import_backbone.output.record, backbone=published
-    )
+    untrained = [backbone.name for backbone in study.controls]
+    return [
+        *scored_here(rules.evaluate_backbone.output.record),
+        *expand(rules.import_backbone.output.record, backbone=published),
+        *expand(rules.initialise_backbone.output.record, backbone=untrained),
+    ]
+
+
+def export_settings(wildcards):
+    """What an exported model depends on, beside weights, images and what was recommended."""
+    place = {key: wildcards[key] for key in ("dataset", "resolution")}
+    place |= {"protocol": "clean", "variant": "all"}
+    any_backbone = {"backbone": study.backbones[0].name}
+    modes = {
+        mode: transfer_settings(
+            Wildcards(fromdict=place | any_backbone | {"mode": mode})
+        )
+        for mode in study.settings["transfer"]["modes"]
+    }
+    side = study.settings["data"]["native_short_side"]
+    return {"settings": modes, "native_short_side": side}
+
+
+def weights_of_all(wildcards):
+    """Name the weights of every backbone: which one is exported, validation says."""
+    return [
+        made_by(backbone.name).weights.format(backbone=backbone.name)
+        for backbone in study.backbones
+    ]
+
+
+def transfers_to(pattern):
+    """Return a function that names a file of every transfer that an export chooses from."""
+
+    def names(wildcards):
+        return expand(
+            pattern,
+            backbone=[backbone.name for backbone in study.backbones],
+            mode=study.settings["transfer"]["modes"],
+            dataset=wildcards.dataset,
+            resolution=wildcards.resolution,
+            protocol="clean",
+            variant="all",
+        )
+
+    return names
+
+
+def exported(name):
+    """Name a file of every exported model: of each target, where the study asks for them."""
+    wanted = study.targets if study.settings["report"]["export"] else []
+    pattern = rules.export_model.output[name]
+    return [
+        pattern.format(dataset=dataset, resolution=resolution)
+        for dataset, resolution in wanted
+    ]
 
 
 def result_tables():
@@ -273,6 +349,7 @@ def result_tables():
         "granularity_points": rules.predict_best_epsilon.output.points,
         "granularity_prediction": rules.predict_best_epsilon.output.predictions,
         "accuracy": rules.tabulate_accuracy.output.accuracy,
+        "robust_accuracy": rules.tabulate_accuracy.output.robustness,
     }
 
 

@@ -59,6 +59,23 @@ rule import_backbone:
         "../workflow_scripts/pretrain/import_backbone.py"
 
 
+rule initialise_backbone:
+    """Draw a backbone that is never trained: the control of what pretraining gives at all."""
+    output:
+        weights=f"{RESULTS}/controls/{{backbone}}/weights.safetensors",
+        record=f"{RESULTS}/controls/{{backbone}}/backbone.json",
+        cost=f"{RESULTS}/controls/{{backbone}}/cost.json",
+    log:
+        f"{RESULTS}/controls/{{backbone}}/initialise_backbone.log",
+    conda:
+        "../envs/torch.yaml"
+    params:
+        settings=initial_settings,
+        code=code_digest("pretrain/initialise_backbone.py"),
+    script:
+        "../workflow_scripts/pretrain/initialise_backbone.py"
+
+
 rule evaluate_backbone:
     """Score one backbone on its source, clean and under attack, and keep some examples."""
     input:

@@ -37,12 +37,45 @@ rule draw_figures:
         "../workflow_scripts/report/draw_figures.py"
 
 
+rule export_model:
+    """Fit the recommended backbone and mode again, and write the model for plain torchvision."""
+    input:
+        recommendation=rules.recommend_backbone.output.recommendation,
+        weights=weights_of_all,
+        cache=lambda wildcards: cache_of(wildcards.dataset, wildcards.resolution),
+        predictions=transfers_to(rules.transfer_backbone.output.predictions),
+        records=transfers_to(rules.transfer_backbone.output.records),
+    output:
+        model=f"{RESULTS}/export/{{dataset}}/{{resolution}}/model.safetensors",
+        snippet=f"{RESULTS}/export/{{dataset}}/{{resolution}}/load_model.py",
+        classes=f"{RESULTS}/export/{{dataset}}/{{resolution}}/classes.txt",
+        logits=f"{RESULTS}/export/{{dataset}}/{{resolution}}/logits.npz",
+        confusion=f"{RESULTS}/export/{{dataset}}/{{resolution}}/confusion.csv",
+        mistakes=f"{RESULTS}/export/{{dataset}}/{{resolution}}/mistakes.npz",
+        about=f"{RESULTS}/export/{{dataset}}/{{resolution}}/model.json",
+    log:
+        f"{RESULTS}/export/{{dataset}}/{{resolution}}/export_model.log",
+    conda:
+        "../envs/torch.yaml"
+    resources:
+        gpu=1,
+    params:
+        settings=export_settings,
+        code=code_digest("report/export_model.py"),
+    script:
+        "../workflow_scripts/report/export_model.py"
+
+
 rule write_report:
     """Write the report: the answer first, then figures and tables, in one HTML file."""
     input:
         **result_tables(),
         figures=rules.draw_figures.output.vectors,
         pixels_and_data=rules.draw_figures.output.others,
+        models=exported("about"),
+        model_snippets=exported("snippet"),
+        confusions=exported("confusion"),
+        mistakes=exported("mistakes"),
     output:
         page=report(
             f"{RESULTS}/report/report.html",

@@ -47,11 +47,12 @@ class Cluster:
     def __init__(self, pid: int, folder: Path) -> None:
         self.inside = ["nsenter", f"--target={pid}", "--mount", "--net", "--pid"]
         self.folder = folder
+        self.started: list[subprocess.Popen] = []
 
     def start(self, *words: str, cwd: Path, log: Path) -> subprocess.Popen:
         """Start a command in a session of its own, with the terminal's reaction to Ctrl-C."""
         with log.open("w") as said:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [*self.inside, f"--wdns={cwd}", "--", *words],
                 cwd=cwd,
                 env=environment() | {"PATH": search_path(), "OMP_NUM_THREADS": "1"},
@@ -61,6 +62,8 @@ class Cluster:
                 start_new_session=True,
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             )
+        self.started.append(process)
+        return process
 
     def ask(self, *words: str) -> str:
         """Run a short command and return what it says."""
@@ -84,6 +87,7 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
     """Start Slurm, give it, and end it with all its jobs."""
     folder.mkdir(parents=True)
     words = ["unshare", "--mount", "--propagation=private", "--net", "--pid", "--fork"]
+    cluster = None
     with (folder / "cluster.log").open("w+") as log:
         holder = subprocess.Popen(
             [*words, "--mount-proc", "--kill-child", str(SCRIPT), str(folder)],
@@ -97,8 +101,12 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
             said = holder.stdout.readline()
             assert said == "ready\n", said + (folder / "cluster.log").read_text()
             children = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text()
-            yield Cluster(int(children.split()[0]), folder)
+            cluster = Cluster(int(children.split()[0]), folder)
+            yield cluster
         finally:
             holder.kill()  # --kill-child ends the first process of the namespace, and so all
             holder.wait()
+            for process in cluster.started if cluster else ():
+                process.kill()  # what a failed test left
+                process.wait()
             holder.stdout.close()

@@ -67,7 +67,8 @@ MISTAKES = {
     "unknown key": (
         {"transfer.mode": ["fixed"]},
         "config.yaml, transfer: unknown key 'mode'. This section knows modes, protocols, seeds, "
-        "datasets, validation_fraction, fixed, full. Did you mean 'modes'?",
+        "datasets, validation_fraction, fixed, full, from_scratch, paper, controls, robustness. "
+        "Did you mean 'modes'?",
     ),
     "unknown section": (
         {"transfers": {}},
@@ -78,7 +79,7 @@ MISTAKES = {
         {"pretrain.momentum": 0.9},
         "config.yaml, pretrain: unknown key 'momentum'. This section knows source, resolution, "
         "image_size, images_on_device_mb, backbones, recipe, evaluation. 'momentum' belongs to "
-        "pretrain.recipe or transfer.full.",
+        "pretrain.recipe or transfer.full or transfer.paper.",
     ),
     "missing key": (
         {"pretrain.recipe.momentum": REMOVED},
@@ -96,7 +97,7 @@ MISTAKES = {
     "division by zero": (
         {"pretrain.recipe.relative_step_size": "2/0"},
         "config.yaml, pretrain.recipe.relative_step_size: '2/0' does not fit. Allowed is a number, "
-        "such as 0.25, 5e-4 or 8/255 (step size / epsilon).",
+        "such as 0.25, 5e-4 or 8/255 (step size / epsilon (nfgsm: 1)).",
     ),
     "not a number": (
         {"pretrain.recipe.learning_rate": float("nan")},
@@ -163,6 +164,7 @@ MISTAKES = {
         "config.yaml, transfer.protocols[0]: unknown value 'cleen'.\n"
         "  Choose one of\n"
         "    clean: selection on a validation split, frozen means frozen\n"
+        "    paper: what the published code did: transfer.paper\n"
         "  Did you mean 'clean'?",
     ),
     "unknown norm": (

@@ -33,7 +33,8 @@ def transfer(folder, seed=0, metric="top1", right=7, n=10, **changes):
     record = {
         "backbone": "net-l2-0.25-seed0", "architecture": "net", "source": "letters", "norm": "l2",
         "epsilon": 0.25, "pretrain_seed": 0, "dataset": "digits", "resolution": "32",
-        "mode": "fixed", "protocol": "clean", "transfer_seed": seed, "metric": metric,
+        "mode": "fixed", "protocol": "clean", "label_budget": "all", "trainable_blocks": "all",
+        "transfer_seed": seed, "metric": metric,
         "classes": 2, "validation_accuracy": 0.8, "selected": "penalty=1e-3",
         "selected_on": "validation", "seconds": 1.5, "images_through_network": 100,
         "peak_memory_bytes": 2**31, "device": "cpu", "schema_version": 1,

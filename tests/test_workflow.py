@@ -81,7 +81,7 @@ def test_one_epsilon_more_runs_that_backbone_its_transfers_and_the_analysis(stud
 
 def test_one_target_builds_its_own_ancestors_alone(finished_study, tmp_path):
     target = (
-        "results/tiny/transfer/resnet_small_w4-letters-l2-eps0.25-seed1/digits/native/fixed/clean"
+        "results/tiny/transfer/resnet_small_w4-letters-l2-eps0.25-seed1/digits/native/fixed/clean/all"
         "/seed0/predictions.npz"
     )
     assert plan(finished_study, target, "--forceall") == {

@@ -1,13 +1,14 @@
 """Rule fit_mixed_model: accuracy.csv -> effects, diagnostics and residuals of mixed models."""
 
 from robust_transfer.records.job import recorded
+from robust_transfer.statistics.main_rows import main_rows
 from robust_transfer.statistics.mixed_table import mixed_tables
 from robust_transfer.statistics.tables import read_table, write_table
 
 if __name__ == "__main__":
     with recorded(snakemake):
         effects, diagnostics, residuals = mixed_tables(
-            read_table(snakemake.input.accuracy),
+            main_rows(read_table(snakemake.input.accuracy)),
             read_table(snakemake.input.granularity),
             **snakemake.params.settings,
         )

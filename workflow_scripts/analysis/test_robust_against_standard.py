@@ -1,13 +1,14 @@
 """Rule test_robust_against_standard: accuracy.csv -> welch.csv and welch_selected.csv."""
 
 from robust_transfer.records.job import recorded
+from robust_transfer.statistics.main_rows import main_rows
 from robust_transfer.statistics.selected import selected_table
 from robust_transfer.statistics.tables import read_table, write_table
 from robust_transfer.statistics.welch import welch_table
 
 if __name__ == "__main__":
     with recorded(snakemake):
-        accuracy = read_table(snakemake.input.accuracy)
+        accuracy = main_rows(read_table(snakemake.input.accuracy))
         settings = snakemake.params.settings
         write_table(snakemake.output.welch, welch_table(accuracy, **settings))
         write_table(snakemake.output.selected, selected_table(accuracy, **settings))

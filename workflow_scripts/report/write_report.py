@@ -4,6 +4,7 @@ from pathlib import Path
 
 from robust_transfer.figures.results import read_all
 from robust_transfer.records.job import recorded
+from robust_transfer.report.models import exported_models
 from robust_transfer.report.page import write_report
 
 if __name__ == "__main__":
@@ -15,4 +16,10 @@ if __name__ == "__main__":
             figures_folder=Path(snakemake.input.figures[0]).parent,
             tables_folder=Path(snakemake.output.tables[0]).parent,
             commands=snakemake.params.commands,
+            models=exported_models(
+                snakemake.input.models,
+                snakemake.input.model_snippets,
+                snakemake.input.confusions,
+                snakemake.input.mistakes,
+            ),
         )

@@ -1,5 +1,6 @@
 """Progress of a loop: a bar on a terminal, now and then a plain line in a log."""
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
@@ -7,6 +8,13 @@ from typing import TypeVar
 
 T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 10.0
+#: Environment variable that is set for jobs whose progress a panel shows.
+PANEL = "ROBUST_TRANSFER_PANEL"
+
+
+def is_on_panel() -> bool:
+    """Tell whether a panel shows the progress of this job: it then goes to the log alone."""
+    return bool(os.environ.get(PANEL))
 
 
 def progress(iterable: Iterable[T], *, total: int, label: str) -> Iterator[T]:

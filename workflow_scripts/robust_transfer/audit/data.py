@@ -37,7 +37,7 @@ def _cache(evidence: Evidence, job: Job, said: dict[str, str], subject: str) -> 
     wrong = [*_sums(evidence, said, manifest), *_counts(manifest, table, labels)]
     yield Check("data", FAIL if wrong else PASS, subject, some(wrong) or (
         f"{manifest['n_train']} training and {manifest['n_test']} test images, as in the table "
-        "of files; histogram and checksums agree"))  # fmt: skip
+        "of files; histogram and checksums agree"), (subject,) if wrong else ())  # fmt: skip
     if wrong:
         return
     yield from _disjoint(manifest, table, subject)
@@ -47,7 +47,7 @@ def _cache(evidence: Evidence, job: Job, said: dict[str, str], subject: str) -> 
         try:
             cache = load_cache(evidence.path(subject).parent)
         except DataError as error:
-            yield Check("data", FAIL, subject, str(error))
+            yield Check("data", FAIL, subject, str(error), (subject,))
             return
         yield _pixels_disjoint(cache, subject)
 
@@ -99,7 +99,7 @@ def _disjoint(
         yield Check("data", WARN, f"{subject}: originals", said)
     else:
         said = f"{len(both)} originals stand in train and test, the manifest tells of {told}"
-        yield Check("data", FAIL, f"{subject}: originals", said)
+        yield Check("data", FAIL, f"{subject}: originals", said, (subject,))
 
 
 def _pixels_disjoint(cache: ImageCache, subject: str) -> Check:
@@ -131,11 +131,11 @@ def _predictions(evidence: Evidence, job: Job, path: str) -> Iterator[Check]:
         yield Check("data", FAIL, path, f"not readable as predictions: {error}", (path,))
         return
     if sorted(index) != list(range(n_train, len(truth))):
-        yield Check("data", FAIL, path, "its images are not all test images and no other")
+        yield Check("data", FAIL, path, "its images are not all test images and no other", (path,))
     elif (truth[index] != told).any():
-        yield Check("data", FAIL, path, "its labels are not those of the cache")
+        yield Check("data", FAIL, path, "its labels are not those of the cache", (path,))
     elif not _validation_apart(job, truth[:n_train], path):
-        yield Check("data", FAIL, path, "the validation split is not part of train alone")
+        yield Check("data", FAIL, path, "the validation split is not part of train alone", (path,))
     else:
         yield Check("data", PASS, path, f"of all {len(index)} test images; validation apart")
 

@@ -52,7 +52,8 @@ def compare_with_originals(
                 FAIL,
                 f"cached pixels of images {some(map(str, apart))} are not the originals'",
             )
-    yield Check("data", status, f"{subject}: source", said)
+    spoils = (subject,) if status == FAIL else ()
+    yield Check("data", status, f"{subject}: source", said, spoils)
 
 
 Originals = dict[int, Image.Image]

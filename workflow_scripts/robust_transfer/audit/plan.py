@@ -82,6 +82,13 @@ class Plan:
         """The job that makes each file."""
         return {path: job for job in self.jobs for path in job.files}
 
+    def read_by(self, job: Job) -> list[str]:
+        """All files that a job reads: its inputs, and what a manifest among them stands for."""
+        makers = [self.maker.get(path) for path in job.needed]
+        described = [path for maker in makers if maker and "manifest" in maker.outputs
+                     for path in maker.files]  # fmt: skip
+        return [*job.needed, *described]
+
     def with_output(self, *names: str) -> Iterator[Job]:
         """Yield the jobs that have outputs of all these names."""
         for job in self.jobs:

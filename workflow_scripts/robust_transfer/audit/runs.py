@@ -30,6 +30,10 @@ def _choice(job: Job, path: str, said: dict[str, Any]) -> Check:
     """Judge what chose the penalty or learning rate of one transfer."""
     on, chosen = said.get("selected_on"), str(said.get("selected"))
     evidence = f"{chosen}, chosen on {on}"
+    if on == "none":
+        free = said.get("held_out_images") == 0
+        words = "no image could be held out" if free else "though images were held out"
+        return Check("selection", PASS if free else FAIL, path, f"{chosen}: {words}")
     if on != "validation":
         declared = said.get("protocol") == "paper"
         words = ": protocol paper does as the published code did" if declared else ""

@@ -25,6 +25,7 @@ Row = dict[str, Any]
 #: Two computations of one number may differ by rounding, and by the search for a root.
 RELATIVE, ABSOLUTE = 1e-7, 1e-9
 CELL = ("backbone", "dataset", "resolution", "mode", "protocol")
+BUDGETS = ("label_budget", "trainable_blocks")
 PLACE = ("mode", "dataset", "resolution", "norm", "source", "protocol", "metric", "origin")
 
 Second = Callable[[list[Row], float], list[Row]]
@@ -51,7 +52,7 @@ def statistics(evidence: Evidence) -> Iterator[Check]:
             if record and evidence.here(path, accuracy):
                 settings = record["params"]["settings"]
                 wanted = TESTS[name] in settings["tests"]
-                rows = read_rows(evidence.path(accuracy))
+                rows = counted(read_rows(evidence.path(accuracy)))
                 again = second(rows, settings["confidence"]) if wanted else []
                 found = read_rows(evidence.path(path))
                 yield _judged(path, accuracy, compared(found, again, keys))
@@ -72,6 +73,14 @@ def read_rows(path: str | Path) -> list[Row]:
         lines = (line for line in stream if not line.startswith("#"))
         return [{key: _value(key, text) for key, text in row.items()}
                 for row in csv.DictReader(lines)]  # fmt: skip
+
+
+def counted(rows: list[Row]) -> list[Row]:
+    """Leave out what no statistic counts: few labels, few trained blocks, no pretraining."""
+    return [
+        row for row in rows
+        if {row.get(key) or "all" for key in BUDGETS} == {"all"} and row.get("source") != "none"
+    ]  # fmt: skip
 
 
 def _value(key: str | None, text: str | None) -> Any:
@@ -134,7 +143,9 @@ def _accuracies(evidence: Evidence, job: Job, path: str) -> tuple[int, list[str]
     again, unknown = [], set()
     for cell, predictions, record in evidence.cells():
         seed = cell.params["settings"]["seeds"][cell.outputs["records"].index(record)]
+        asked = cell.params["settings"]["cell"]
         place = {key: cell.wildcards[key] for key in CELL} | {"transfer_seed": float(seed)}
+        place |= {key: v if (v := asked[key]) == "all" else float(v) for key in BUDGETS}
         if not evidence.here(predictions, record):
             unknown.add(tuple(place.values()))
             continue
@@ -143,7 +154,7 @@ def _accuracies(evidence: Evidence, job: Job, path: str) -> tuple[int, list[str]
             place | _said(said) | scores(evidence.path(predictions), said["metric"])
             | _backbone(evidence, said["backbone"])
         )  # fmt: skip
-    keys = (*CELL, "transfer_seed")
+    keys = (*CELL, "transfer_seed", *BUDGETS)
     if job.title in evidence.stale:  # its rows are those of another grid
         grid = {_key(row, keys) for row in again}
         ours = [row for row in ours if _key(row, keys) in grid]
@@ -159,6 +170,7 @@ def _said(record: Row) -> Row:
     kept = (
         "architecture", "source", "norm", "epsilon", "pretrain_seed", "metric", "classes",
         "validation_accuracy", "selected", "selected_on", "seconds", "images_through_network",
+        "labelled_images",
     )  # fmt: skip
     return {key: float(v) if isinstance(v := record.get(key), int) else v for key in kept}
 

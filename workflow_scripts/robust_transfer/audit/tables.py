@@ -21,12 +21,13 @@ AT_MOST = 15.0
 
 def tables(evidence: Evidence) -> Iterator[Check]:
     """Make every table and the report again, from the inputs that are here, and compare bytes."""
-    for job in evidence.plan.jobs:
+    plan = evidence.plan
+    for job in plan.jobs:
         stage, _, _ = job.script.partition("/")
         if stage not in STAGES or job.rule in FIGURES or job.title in evidence.stale:
             continue
         record = evidence.record(job)
-        if record and record["seconds"] <= AT_MOST and evidence.here(*job.needed):
+        if record and record["seconds"] <= AT_MOST and evidence.here(*plan.read_by(job)):
             again = _made_again(evidence, job, json.dumps(record["params"]))
             yield from _compared(evidence, job, again, packages_apart(record))
 

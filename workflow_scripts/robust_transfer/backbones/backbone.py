@@ -1,7 +1,7 @@
 """One type for every backbone: normalisation inside, body and head apart."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ class Backbone(nn.Module):
         self.head: nn.Linear = network.get_submodule(self.head_name)  # type: ignore[assignment]
         network.set_submodule(self.head_name, nn.Identity())
         self.body = network
+        self.frozen: tuple[nn.Module, ...] = ()
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
 
@@ -40,6 +41,18 @@ class Backbone(nn.Module):
     def feature_dim(self) -> int:
         """Width of the features: what the head takes in."""
         return self.head.in_features
+
+    def keep_frozen(self, parts: Iterable[nn.Module]) -> None:
+        """Keep parts of the body in eval mode from now on, also while the rest trains."""
+        self.frozen = tuple(parts)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Set training mode, but for the parts that are kept frozen."""
+        super().train(mode)
+        for part in self.frozen:
+            part.eval()
+        return self
 
     def features(self, images: Tensor) -> Tensor:
         """Map (n, 3, height, width) images in [0, 1] to (n, feature_dim) features."""

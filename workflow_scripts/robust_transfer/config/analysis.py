@@ -46,6 +46,9 @@ class Report(Section):
 
     title: str = Field(min_length=1, description="its headline")
     example_images: CountOrZero = Field(description="clean and attacked images shown")
+    export: bool = Field(
+        description="write the chosen model of each dataset, and show where it errs"
+    )
 
 
 class Audit(Section):

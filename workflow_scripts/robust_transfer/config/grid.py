@@ -5,6 +5,14 @@ from dataclasses import dataclass
 from itertools import product
 
 from robust_transfer.config.pretrain import BackboneEntry
+from robust_transfer.config.transfer import Transfer
+
+#: The source of a backbone that was never pretrained.
+NO_SOURCE = "none"
+#: Which mode a control is transferred in.
+MODE_OF_CONTROL = {"random_features": "fixed", "from_scratch": "full"}
+#: What a variant is called that uses all labels and trains all that its mode trains.
+ALL = "all"
 
 
 def spell_epsilon(epsilon: float) -> str:
@@ -56,6 +64,8 @@ class Cell:
         resolution: `native`, or the digits of the pixels a side.
         mode: `fixed` or `full`.
         protocol: `clean` or `paper`.
+        variant: `all`, `labels<n>` (so many labelled images a class) or `blocks<k>` (the head
+            and so many of the last blocks are trained).
     """
 
     backbone: Backbone
@@ -63,6 +73,46 @@ class Cell:
     resolution: str
     mode: str
     protocol: str
+    variant: str = ALL
+
+    @property
+    def is_main(self) -> bool:
+        """Whether statistics count it: all labels, all that its mode trains, no control."""
+        return self.variant == ALL and self.backbone.source != NO_SOURCE
+
+
+def label_budget(variant: str) -> int | str:
+    """Return the labelled images a class of a variant, or `all`."""
+    return int(variant.removeprefix("labels")) if variant.startswith("labels") else ALL
+
+
+def trainable_blocks(variant: str) -> int | str:
+    """Return how many of the last blocks a variant trains, or `all`."""
+    return int(variant.removeprefix("blocks")) if variant.startswith("blocks") else ALL
+
+
+def variants(transfer: Transfer, mode: str) -> list[str]:
+    """Give the variants of a mode, `all` first; budgets and blocks are not combined.
+
+    Args:
+        transfer: the section.
+        mode: `fixed` or `full`.
+    """
+    budgets = (transfer.fixed if mode == "fixed" else transfer.full).label_budgets
+    blocks = transfer.full.trainable_blocks if mode == "full" else []
+    named = [f"labels{n}" for n in budgets if n != ALL]
+    return [ALL, *named, *(f"blocks{k}" for k in blocks if k != ALL)]
+
+
+def controls(backbones: tuple[Backbone, ...]) -> tuple[Backbone, ...]:
+    """Give a backbone that was never trained for each architecture and seed of a study.
+
+    Args:
+        backbones: of the study.
+    """
+    return tuple(
+        dict.fromkeys(Backbone(b.architecture, NO_SOURCE, "l2", 0.0, b.seed) for b in backbones)
+    )
 
 
 def expand_entry(entry: BackboneEntry, source: str) -> Iterator[Backbone]:

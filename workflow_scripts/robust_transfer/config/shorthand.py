@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from robust_transfer.config.grid import NO_SOURCE
 from robust_transfer.errors import ConfigError
 
 TEMPLATE = "my_images"  # the section that says how a folder given by `data=` is read
@@ -60,6 +61,7 @@ def _folder(path: Path, template: Any) -> dict[str, Any]:
 def _backbones(folder: Path) -> tuple[str, list[dict[str, Any]]]:
     """List the backbones of a finished study: the source's name, and an entry for each."""
     found = sorted(folder.glob("*/*/weights.safetensors"))
+    found = [path for path in found if _recipe(path)["source"] != NO_SOURCE]
     if not found:
         raise ConfigError(
             f"backbones: no pretrained backbone below '{folder}' (looked for "

@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from robust_transfer.config.grid import Backbone, Cell, expand_entry
+from robust_transfer.config.grid import (
+    MODE_OF_CONTROL,
+    Backbone,
+    Cell,
+    controls,
+    expand_entry,
+    variants,
+)
 from robust_transfer.config.imports import imports_of
 from robust_transfer.config.schema import StudyConfig
 from robust_transfer.errors import ConfigError, did_you_mean
@@ -18,9 +25,11 @@ class Study:
         settings: the whole config as builtins: numbers parsed, absent options None. Its parts can
             be parameters of a rule, and two spellings of one number give the same parameters.
         backbones: in the config's order.
-        cells: every backbone with every target, resolution, mode and protocol, in that order.
+        cells: every backbone with every target, resolution, mode, protocol and variant, in that
+            order; then the controls.
         audit: section `audit`, which is no part of `settings`: no result may depend on it.
         imported: where the weights of each backbone come from that is not trained here, by name.
+        controls: backbones that were never trained, where the study has any.
     """
 
     settings: dict[str, Any]
@@ -28,6 +37,7 @@ class Study:
     cells: tuple[Cell, ...]
     audit: dict[str, Any]
     imported: dict[str, dict[str, Any]]
+    controls: tuple[Backbone, ...] = ()
 
     @property
     def name(self) -> str:
@@ -80,7 +90,7 @@ class Study:
         Raises:
             ConfigError: the study has no such backbone.
         """
-        names = {backbone.name: backbone for backbone in self.backbones}
+        names = {backbone.name: backbone for backbone in (*self.backbones, *self.controls)}
         if name not in names:
             raise ConfigError(
                 f"Study {self.name}: no backbone '{name}'. pretrain.backbones gives "
@@ -126,12 +136,22 @@ def expand_study(config: StudyConfig) -> Study:
         for target in config.transfer.datasets
         for resolution in target.resolutions
     ]
-    cells = tuple(
-        Cell(backbone, dataset, resolution, mode, protocol)
+    transfer = config.transfer
+    cells = [
+        Cell(backbone, dataset, resolution, mode, protocol, variant)
         for backbone, (dataset, resolution), mode, protocol in product(
-            backbones, targets, config.transfer.modes, config.transfer.protocols
+            backbones, targets, transfer.modes, transfer.protocols
         )
-    )
+        for variant in variants(transfer, mode)
+    ]
+    untrained = controls(backbones) if transfer.controls else ()
+    cells += [
+        Cell(backbone, dataset, resolution, MODE_OF_CONTROL[control], protocol)
+        for backbone, (dataset, resolution), control, protocol in product(
+            untrained, targets, transfer.controls, transfer.protocols
+        )
+    ]
     settings = config.model_dump(mode="json")
     audit = settings.pop("audit")
-    return Study(settings, backbones, cells, audit, imports_of(config.pretrain))
+    imported = imports_of(config.pretrain)
+    return Study(settings, backbones, tuple(cells), audit, imported, untrained)

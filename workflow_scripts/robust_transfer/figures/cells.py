@@ -1,5 +1,7 @@
 """From rows of single runs to cells: a mean, its interval, and what n counts."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri, stdtrit
@@ -47,7 +49,9 @@ def share_interval(share: float, n: float, confidence: float) -> tuple[float, fl
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def summarise(accuracy: pd.DataFrame, confidence: float) -> pd.DataFrame:
+def summarise(
+    accuracy: pd.DataFrame, confidence: float, *, also: Sequence[str] = ()
+) -> pd.DataFrame:
     """Average each cell over its replicates.
 
     With two pretrainings or more, each pretraining counts once (the mean of its transfer seeds):
@@ -58,19 +62,21 @@ def summarise(accuracy: pd.DataFrame, confidence: float) -> pd.DataFrame:
     Args:
         accuracy: the rows of accuracy.csv.
         confidence: of the intervals, such as 0.95.
+        also: further columns that the rows of one cell share.
 
     Returns:
-        One row a cell: `CELL`, `mean`, `ci_low`, `ci_high` (in [0, 1]), `n`, `replicate` (what n
-        counts: pretrain_seed, transfer_seed, or none), `replicates` (the values averaged),
-        `n_test`, `source_accuracy`, `validation_accuracy`, `seconds` (means).
+        One row a cell: `CELL`, those of `also`, `mean`, `ci_low`, `ci_high` (in [0, 1]), `n`,
+        `replicate` (what n counts: pretrain_seed, transfer_seed, or none), `replicates` (the values
+        averaged), `n_test`, `source_accuracy`, `validation_accuracy`, `seconds` (means).
     """
     table = plain(accuracy, ACCURACY)
     table = table[table["accuracy"].notna()]
+    keys = [*CELL, *also]
     rows = [
-        dict(zip(CELL, key, strict=True)) | _summary(group, confidence)
-        for key, group in groups_of(table, list(CELL))
+        dict(zip(keys, key, strict=True)) | _summary(group, confidence)
+        for key, group in groups_of(table, keys)
     ]
-    columns = [*CELL, *_summary(table, confidence)]
+    columns = [*keys, *_summary(table, confidence)]
     return pd.DataFrame(rows, columns=columns)
 
 

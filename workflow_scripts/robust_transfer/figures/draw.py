@@ -19,7 +19,7 @@ from robust_transfer.figures.cost import cost_data, draw_cost
 from robust_transfer.figures.differences import difference_data, draw_differences
 from robust_transfer.figures.granularity import draw_granularity, granularity_data
 from robust_transfer.figures.identities import identities
-from robust_transfer.figures.label_budget import budget_data, draw_budget, whole_budget
+from robust_transfer.figures.label_budget import budget_data, draw_budget
 from robust_transfer.figures.norms import draw_norms, norm_data
 from robust_transfer.figures.r_squared import draw_r_squared, r_squared_data
 from robust_transfer.figures.results import complete
@@ -28,6 +28,7 @@ from robust_transfer.figures.style import save_figure
 from robust_transfer.figures.summary import draw_summary, summary_data
 from robust_transfer.figures.training_history import draw_history, history_data
 from robust_transfer.figures.width import draw_width, width_data
+from robust_transfer.statistics.main_rows import main_rows
 
 
 def by_backbone(paths: Iterable[str | Path]) -> dict[str, Path]:
@@ -89,7 +90,7 @@ def results_data(tables: Mapping[str, pd.DataFrame], confidence: float) -> dict[
         Name of the figure -> its data.
     """
     table = complete(tables)
-    accuracy = whole_budget(table["accuracy"])
+    accuracy = main_rows(table["accuracy"])
     cells, correlations = summarise(accuracy, confidence), r_squared_data(table["pearson"])
     return {
         "summary": summary_data(cells, table["headline"], correlations, table["recommendation"]),

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from robust_transfer.figures.cells import epsilon_text, main_view, summarise
-from robust_transfer.figures.results import groups_of
+from robust_transfer.figures.results import ACCURACY, groups_of, plain
 from robust_transfer.figures.small_multiples import (
     axis_caption,
     dataset_grid,
@@ -23,42 +23,38 @@ from robust_transfer.figures.style import (
     missing,
     note,
 )
+from robust_transfer.statistics.main_rows import ALL, is_main
 
-#: Column of accuracy.csv: labelled training images a class; empty: all of them.
+#: Column of accuracy.csv: labelled training images a class that were asked for, or `all`.
 BUDGET = "label_budget"
-SHOWN = ["dataset", "resolution", "mode", "line", "norm", "epsilon", BUDGET, "mean", "ci_low",
-         "ci_high", "n", "replicate"]  # fmt: skip
-
-
-def whole_budget(accuracy: pd.DataFrame) -> pd.DataFrame:
-    """Keep the rows with all labels, or with the most that a dataset has.
-
-    Args:
-        accuracy: the rows of accuracy.csv.
-    """
-    if BUDGET not in accuracy:
-        return accuracy
-    most = accuracy.groupby("dataset")[BUDGET].transform("max")
-    whole = accuracy[BUDGET].isna()
-    some = accuracy.assign(whole=whole).groupby("dataset")["whole"].transform("any")
-    return accuracy[whole | (~some & (accuracy[BUDGET] == most))]
+#: How many there were on average: classes may have fewer.
+LABELLED = "labelled_a_class"
+PLACE = ["dataset", "mode"]
+SHOWN = ["dataset", "resolution", "mode", "line", "norm", "epsilon", BUDGET, LABELLED, "mean",
+         "ci_low", "ci_high", "n", "replicate"]  # fmt: skip
 
 
 def budget_data(accuracy: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """Average the cells of each label budget.
 
     Args:
-        accuracy: the rows of accuracy.csv; without the column `label_budget` nothing is shown.
+        accuracy: the rows of accuracy.csv; controls and few trained blocks are left out, and so
+            are places with a single budget.
         confidence: of the intervals.
     """
-    if BUDGET not in accuracy or accuracy[BUDGET].nunique() < 2:
-        return pd.DataFrame(columns=SHOWN)
-    known = accuracy[accuracy[BUDGET].notna()]
-    parts = [
-        main_view(summarise(rows.drop(columns=BUDGET), confidence)).assign(**{BUDGET: budget})
-        for budget, rows in groups_of(known, BUDGET)
-    ]
-    return pd.concat(parts, ignore_index=True)[SHOWN]
+    table = plain(accuracy, ACCURACY)
+    table = table.assign(**{BUDGET: table[BUDGET].astype(object).fillna(ALL).astype(str)})
+    table = table[is_main(table.drop(columns=BUDGET)) & table["labelled_images"].notna()]
+    parts = [pd.DataFrame(columns=SHOWN)]
+    for budget, rows in groups_of(table, BUDGET):
+        cells = main_view(summarise(rows, confidence))
+        shares = rows["labelled_images"].astype(float) / rows["classes"].astype(float)
+        labelled = shares.groupby([rows[name] for name in PLACE]).mean()
+        places = pd.MultiIndex.from_frame(cells[PLACE])
+        parts.append(cells.assign(**{BUDGET: budget, LABELLED: labelled.loc[places].to_numpy()}))
+    data = pd.concat([part for part in parts if len(part)] or parts)[SHOWN].reset_index(drop=True)
+    several = data.groupby(PLACE)[BUDGET].transform("nunique") > 1
+    return data[several.astype(bool)].reset_index(drop=True)
 
 
 @in_style
@@ -81,12 +77,12 @@ def draw_budget(data: pd.DataFrame, *, toy: Collection[str] = (), nothing: str) 
             empty_panel(axes)
             continue
         for (epsilon, _), curve in groups_of(panel, ["epsilon", "line"]):
-            curve = curve.sort_values(BUDGET)
-            drawn = axes.plot(curve[BUDGET], 100 * curve["mean"], **looks[epsilon])
+            curve = curve.sort_values(LABELLED)
+            drawn = axes.plot(curve[LABELLED], 100 * curve["mean"], **looks[epsilon])
             artists.setdefault(epsilon, drawn[0])
         axes.set_xscale("log")
         axes.minorticks_off()
-        ticks = sorted(panel[BUDGET].unique())
+        ticks = sorted(panel[LABELLED].unique())
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.set_ylim(*limits(100 * panel["mean"], [], []))
     norm = str(data["norm"].iloc[0])

@@ -12,8 +12,9 @@ from robust_transfer.statistics.tables import read_table
 #: Columns that a reader relies on; absent ones are read as empty.
 ACCURACY = (
     "source", "architecture", "norm", "epsilon", "pretrain_seed", "dataset", "resolution", "mode",
-    "protocol", "transfer_seed", "metric", "origin", "n_test", "accuracy", "source_accuracy",
-    "validation_accuracy", "seconds",
+    "protocol", "label_budget", "trainable_blocks", "transfer_seed", "metric", "origin", "n_test",
+    "accuracy", "source_accuracy", "validation_accuracy", "selected_on", "classes",
+    "labelled_images", "seconds",
 )  # fmt: skip
 WELCH = (
     "mode", "dataset", "resolution", "architecture", "norm", "epsilon", "n_robust", "n_standard",
@@ -48,12 +49,17 @@ GRANULARITY = ("dataset", "resolution", "backbone", "images", *_MEASURES)
 _PLACE = ("mode", "resolution", "norm", "source", "protocol", "origin")
 POINTS = (*_PLACE, "dataset", "best_epsilon_place", *_MEASURES)
 PREDICTION = (*_PLACE, "measure", "n", "r", "p_value", "error", "error_of_median", "gain", "note")
+ROBUST = (
+    *ACCURACY[:11], "attack_norm", "attack_epsilon", "attack_steps", "attacked_images",
+    "clean_accuracy", "robust_accuracy",
+)  # fmt: skip
 #: Tables of results by name, with the columns that readers rely on.
 TABLES = {
     "accuracy": ACCURACY, "welch": WELCH, "welch_selected": SELECTED, "pearson": PEARSON,
     "headline": HEADLINE, "equivalence": EQUIVALENCE, "recommendation": RECOMMENDATION,
     "mixed_effects": EFFECTS, "mixed_diagnostics": DIAGNOSTICS, "granularity": GRANULARITY,
     "granularity_points": POINTS, "granularity_prediction": PREDICTION,
+    "robust_accuracy": ROBUST,
 }  # fmt: skip
 
 

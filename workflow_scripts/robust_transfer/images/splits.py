@@ -63,6 +63,23 @@ def draw_stratified(labels: np.ndarray, *, at_most: int, seed: int) -> np.ndarra
     return _draw(members, quota, rng)
 
 
+def draw_per_class(labels: np.ndarray, *, per_class: int, seed: int) -> np.ndarray:
+    """Draw so many images of each class; a smaller draw with the same seed is part of a larger.
+
+    A class with fewer images gives all that it has.
+
+    Args:
+        labels: (n,) integer class of each image.
+        per_class: images of each class, at least 1.
+        seed: of the draw.
+
+    Returns:
+        Sorted positions: int64.
+    """
+    _, members, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return _draw(members, np.minimum(counts, per_class), np.random.default_rng(seed))
+
+
 def _apportion(
     share: np.ndarray, limit: np.ndarray, total: int, rng: np.random.Generator
 ) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from robust_transfer.errors import UserError
+from robust_transfer.progress import is_on_panel
 from robust_transfer.records.provenance import modules_of, write_records
 
 
@@ -71,20 +73,23 @@ def recorded(job: Any) -> Iterator[None]:
         SystemExit: the body failed; the message, or the traceback, stands in the log.
     """
     start = datetime.now(UTC)
-    log_path = Path(job.log[0]) if job.log else None
+    log_path, terminal = Path(job.log[0]) if job.log else None, sys.stderr
     with contextlib.ExitStack() as stack:
         if log_path:
             log_path.parent.mkdir(parents=True, exist_ok=True)
             log = stack.enter_context(log_path.open("w", encoding="utf-8"))
-            stack.enter_context(contextlib.redirect_stderr(_Tee(sys.stderr, log)))
+            shown = terminal
+            if is_on_panel():
+                shown = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stderr(_Tee(shown, log)))
         try:
             modules = modules_of(job)  # now: the code may be edited while the job runs
             yield
             write_records(job, start=start, end=datetime.now(UTC), modules=modules)
         except Exception as error:
             message = explain(error, str(job.output[0]))
-            print(
-                f"Error in {job.rule}: {message}" if message else traceback.format_exc(),
-                file=sys.stderr,
-            )
+            said = f"Error in {job.rule}: {message}" if message else traceback.format_exc()
+            print(said, file=sys.stderr)
+            if is_on_panel():
+                print(said, file=terminal)
             raise SystemExit(1) from error

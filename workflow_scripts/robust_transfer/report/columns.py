@@ -19,6 +19,9 @@ from robust_transfer.report.words import (
     resolution_text,
 )
 
+#: What stands for the source of a control.
+UNTRAINED = {"none": "never pretrained"}
+
 
 def word(name: str, spell: Callable[[Any], str] = str) -> Callable[[Any], Cell]:
     """Make a column of words."""
@@ -97,7 +100,46 @@ def accuracy_columns(toy: Collection[str], percent: str) -> list[Column]:
         ("n", True, numeric("n", count)),
         ("n counts", False, word("replicate", lambda unit: UNITS.get(unit, unit))),
         ("Test images", True, numeric("n_test", count)),
+        ("Chosen on", False, word("selected_on")),
         *provenance(),
+    ]
+
+
+def variant_columns(toy: Collection[str], percent: str) -> list[Column]:
+    """Return the columns of the table of few labels, few trained blocks and controls."""
+    return [
+        *place(toy),
+        ("Pretrained on", False, word("source", lambda name: UNTRAINED.get(name, name))),
+        *backbone(),
+        ("Labels a class", False, word("label_budget")),
+        ("Trained blocks", False, word("trainable_blocks")),
+        ("Accuracy, %", True, numeric("mean", lambda v: number(100 * v), "strong")),
+        (f"{percent} interval", True, points("ci_low", "ci_high")),
+        ("n", True, numeric("n", count)),
+        ("n counts", False, word("replicate", lambda unit: UNITS.get(unit, unit))),
+        *provenance()[1:],
+    ]
+
+
+def robust_columns(toy: Collection[str]) -> list[Column]:
+    """Return the columns of the table of accuracy under attack after transfer."""
+    return [
+        *place(toy),
+        *backbone(),
+        ("Pretraining seed", True, numeric("pretrain_seed", count)),
+        ("Transfer seed", True, numeric("transfer_seed", count)),
+        (
+            "Attack",
+            False,
+            lambda row: Cell(
+                f"{NORMS.get(row.attack_norm, row.attack_norm)} "
+                f"{epsilon_text(row.attack_epsilon, row.attack_norm)}",
+                float(row.attack_epsilon),
+            ),
+        ),
+        ("Clean, %", True, numeric("clean_accuracy", lambda v: number(100 * v))),
+        ("Attacked, %", True, numeric("robust_accuracy", lambda v: number(100 * v), "strong")),
+        ("Images attacked", True, numeric("attacked_images", count)),
     ]
 
 

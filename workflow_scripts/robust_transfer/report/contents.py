@@ -6,9 +6,11 @@ from pathlib import Path
 TABLES = (
     "recommendation", "headline", "welch_selected", "welch", "equivalence", "pearson",
     "mixed_effects", "mixed_diagnostics", "granularity", "granularity_prediction", "accuracy",
+    "variants", "robust_accuracy",
 )  # fmt: skip
 TABLE_FORMATS = ("csv", "tex")
 #: What the page is made from besides the modules.
 TEMPLATES = tuple(
-    str(Path(__file__).with_name(name)) for name in ("report.html.j2", "report.css", "report.js")
+    str(Path(__file__).with_name(name))
+    for name in ("report.html.j2", "models.html.j2", "report.css", "report.js")
 )

@@ -1,6 +1,6 @@
 """The page: one HTML file that answers first, then shows, and says how to make it again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from robust_transfer.figures.catalogue import CATALOGUE, confidence_of, toy_datasets
 from robust_transfer.figures.cells import summarise
-from robust_transfer.figures.label_budget import whole_budget
 from robust_transfer.figures.r_squared import r_squared_data
 from robust_transfer.figures.results import complete
 from robust_transfer.figures.style import THEME
@@ -24,12 +23,15 @@ from robust_transfer.report.advice import (
     main_headline,
 )
 from robust_transfer.report.answer import answer
+from robust_transfer.report.comparison import comparisons
 from robust_transfer.report.contents import TABLES
 from robust_transfer.report.inline import csv_link
 from robust_transfer.report.matrix import Matrix, matrix
 from robust_transfer.report.methods import facts, methods
+from robust_transfer.report.models import Model
 from robust_transfer.report.sections import figures_of, tables_of, toys_of
 from robust_transfer.report.tables import write_table
+from robust_transfer.statistics.main_rows import is_main, main_rows
 
 #: Rows of a table on the page; the CSV has all.
 MOST_ROWS = 400
@@ -45,6 +47,7 @@ def write_report(
     figures_folder: str | Path,
     tables_folder: str | Path,
     commands: Mapping[str, str],
+    models: Sequence[Model] = (),
 ) -> None:
     """Write the report of a study, and its tables as CSV and LaTeX.
 
@@ -56,6 +59,7 @@ def write_report(
         tables_folder: gets `<name>.csv` and `<name>.tex` for each of `TABLES`.
         commands: what to type to make a thing again: by name of a figure or table, or for all
             `figures`, and for the `report`.
+        models: those that the study exports; the page shows each.
     """
     confidence, toy = confidence_of(study_config), toy_datasets(study_config)
     results = complete(tables)
@@ -70,9 +74,13 @@ def write_report(
         "links": {t.name: csv_link(folder / f"{t.name}.csv") for t in spelled},
         "figures": figures_of(Path(figures_folder)),
         "toy": toys_of(study_config, results["accuracy"]),
-        "facts": facts(results["accuracy"]),
+        "facts": facts(main_rows(results["accuracy"])),
         "methods": methods(results["accuracy"], data, confidence),
         "commands": commands,
+        "models": models,
+        "beside": comparisons(
+            results["recommendation"], [one.about for one in models], confidence=confidence
+        ),
         **_opening(data, results, confidence, toy),
     }
     write_text(out_html, _render(page, study_config))
@@ -88,11 +96,14 @@ def shown_data(results: Mapping[str, pd.DataFrame], confidence: float) -> dict[s
     equivalence, chosen = results["equivalence"], results["welch_selected"]
     tested = (equivalence["verdict"] != "untested").any()
     chosen = chosen if chosen["difference"].notna().any() else chosen.iloc[:0]
-    return {name: results[name] for name in TABLES} | {
+    accuracy = results["accuracy"]
+    budgets = ("label_budget", "trainable_blocks")
+    return {name: results[name] for name in TABLES if name in results} | {
         "welch_selected": with_verdicts(chosen, 1 - confidence),
         "welch": with_verdicts(results["welch"], 1 - confidence),
         "equivalence": equivalence if tested else equivalence.iloc[:0],
-        "accuracy": summarise(whole_budget(results["accuracy"]), confidence),
+        "accuracy": summarise(main_rows(accuracy), confidence, also=("selected_on",)),
+        "variants": summarise(accuracy[~is_main(accuracy)], confidence, also=budgets),
     }
 
 

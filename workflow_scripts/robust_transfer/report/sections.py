@@ -7,7 +7,13 @@ from typing import Any
 import pandas as pd
 
 from robust_transfer.figures.catalogue import CATALOGUE, toy_datasets
-from robust_transfer.report.columns import accuracy_columns, pearson_columns, welch_columns
+from robust_transfer.report.columns import (
+    accuracy_columns,
+    pearson_columns,
+    robust_columns,
+    variant_columns,
+    welch_columns,
+)
 from robust_transfer.report.contents import TABLES
 from robust_transfer.report.inline import csv_link, inline_figure
 from robust_transfer.report.model_columns import (
@@ -91,6 +97,8 @@ def tables_of(
         "granularity": granularity_columns(toy),
         "granularity_prediction": prediction_columns(),
         "accuracy": accuracy_columns(toy, percent),
+        "variants": variant_columns(toy, percent),
+        "robust_accuracy": robust_columns(toy),
     }
     placebo = placebo_text(data["equivalence"], 1 - confidence)
     return [
@@ -178,6 +186,17 @@ TEXTS = {
         "No prediction: it takes granularity and two epsilons."),
     "accuracy": (
         "Accuracy of each cell",
-        "The mean over replicates; what n counts stands in its own column.",
+        "The mean over replicates; what n counts stands in its own column. Rows chosen on test "
+        "(protocol paper with select_on: test) are there to meet published numbers.",
         "No transfer has ended."),
+    "variants": (
+        "Few labels, few trained blocks, no pretraining",
+        "What the tests above do not count. Never pretrained: a network with its initial "
+        "random weights, as frozen features (fixed) or trained from scratch (full), which shows "
+        "what pretraining gave at all.",
+        "No label budgets, no trainable blocks and no controls in this study."),
+    "robust_accuracy": (
+        "Does robustness survive the transfer?",
+        "Accuracy of the transferred models on the same test images, clean and under PGD.",
+        "Not measured: transfer.robustness.epsilons is empty."),
 }  # fmt: skip

@@ -42,7 +42,8 @@ class Table:
 
 
 #: Columns that leave a table when all its rows agree.
-CONSTANTS = ("Size", "Architecture", "Norm", "Source", "Protocol", "Metric", "Origin", "Note")
+CONSTANTS = ("Size", "Architecture", "Norm", "Source", "Protocol", "Metric", "Origin", "Note",
+             "Chosen on")  # fmt: skip
 #: A column: its header, whether it is a number, and the function from a row to its cell.
 Column = tuple[str, bool, Callable[[Any], Cell]]
 

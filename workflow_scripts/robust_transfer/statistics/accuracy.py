@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from robust_transfer.errors import DataError, did_you_mean
+from robust_transfer.statistics.main_rows import ALL
 from robust_transfer.statistics.tables import ACCURACY, IDENTITY, make_table, read_table, typed
 from robust_transfer.transfer.metrics import (
     calibration_error,
@@ -22,21 +23,27 @@ from robust_transfer.transfer.predictions import Predictions, load_predictions
 #: What a record of a transfer must say; the rest of the columns is taken where it is said.
 TRANSFER_KEYS = (
     "backbone", "architecture", "source", "norm", "epsilon", "pretrain_seed", "dataset",
-    "resolution", "mode", "protocol", "transfer_seed", "metric",
+    "resolution", "mode", "protocol", "label_budget", "trainable_blocks", "transfer_seed", "metric",
 )  # fmt: skip
 TRANSFER_EXTRAS = (
-    "classes", "validation_accuracy", "selected", "selected_on", "seconds",
+    "classes", "validation_accuracy", "selected", "selected_on", "labelled_images", "seconds",
     "images_through_network", "peak_memory_bytes", "device",
+)  # fmt: skip
+#: Columns of robust_accuracy.csv.
+ROBUST = (
+    *IDENTITY, "backbone", "attack_norm", "attack_epsilon", "attack_steps", "attacked_images",
+    "clean_accuracy", "robust_accuracy",
 )  # fmt: skip
 #: What the rows of a table of accuracies are sorted by.
 ORDER = ("origin", "source", "architecture", "norm", "epsilon", "pretrain_seed", "dataset",
-         "resolution", "mode", "protocol", "transfer_seed")  # fmt: skip
+         "resolution", "mode", "protocol", "label_budget", "trainable_blocks",
+         "transfer_seed")  # fmt: skip
 SHARES = ("accuracy", "source_accuracy", "top1", "mean_per_class", "validation_accuracy")
 CHOICES = {
     "mode": ("fixed", "full"),
     "norm": ("l2", "linf"),
     "metric": ("top1", "mean_per_class"),
-    "selected_on": ("validation", "test"),
+    "selected_on": ("validation", "test", "none"),
 }
 
 
@@ -78,6 +85,31 @@ def accuracy_table(
     table = _sorted(pd.concat(tables, ignore_index=True))
     _refuse_repeats(table, "accuracies")
     return table
+
+
+def robustness_table(
+    prediction_paths: Sequence[str | Path], record_paths: Sequence[str | Path]
+) -> pd.DataFrame:
+    """Collect the accuracies under attack after transfer.
+
+    Args:
+        prediction_paths: predictions.npz of each transfer.
+        record_paths: transfer.json of each, in the same order.
+
+    Returns:
+        The columns `ROBUST`, one row an attack; none where nothing was attacked.
+        `clean_accuracy` is top-1 on the same images as `robust_accuracy`, both in [0, 1].
+    """
+    rows = []
+    for path, record_path in zip(prediction_paths, record_paths, strict=True):
+        record = _record(record_path, TRANSFER_KEYS)
+        for attack in record.get("robustness", ()):
+            predictions, n = load_predictions(path), attack["attacked_images"]
+            clean = top1(predictions.logits[:n], predictions.labels[:n])
+            rows.append({key: record[key] for key in (*IDENTITY, "backbone")} | attack
+                        | {"clean_accuracy": clean})  # fmt: skip
+    table = make_table(rows, ROBUST)
+    return table.sort_values([*IDENTITY, "attack_epsilon"], kind="stable").reset_index(drop=True)
 
 
 def _record(path: str | Path, keys: Sequence[str]) -> dict[str, Any]:
@@ -158,6 +190,8 @@ def read_external(path: str | Path) -> pd.DataFrame:
         raise DataError(f"{path}, origin: 'run' is for our own rows; say where a number is from.")
     _refuse_wrong_values(path, table)
     full = typed(table.reindex(columns=list(ACCURACY)))
+    for name in ("label_budget", "trainable_blocks"):
+        full[name] = full[name].fillna(ALL)
     _refuse_repeats(full, path)
     return _sorted(full)
 

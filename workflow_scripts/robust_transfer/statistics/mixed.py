@@ -99,7 +99,7 @@ def mixed_model(
         The fit; its diagnostics say whether the optimiser converged and how residuals look.
 
     Raises:
-        DataError: fewer than two epsilons, or fewer cells than effects.
+        DataError: fewer than two epsilons, fewer cells than effects, or no variance.
     """
     table = cells(accuracy)
     if granularity:
@@ -113,6 +113,13 @@ def mixed_model(
     terms, design = _design(table)
     if len(table) <= len(terms) + len(RANDOM):
         raise DataError(f"{len(table)} cells are too few for a model of {len(terms)} effects.")
+    values = table["log_odds"].to_numpy()
+    rest = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+    if np.abs(rest).max() <= 1e-9 * (1 + np.abs(values).max()):
+        raise DataError(
+            "The accuracies do not vary beyond the effects (all are equal, say): there is no "
+            "variance to estimate."
+        )
     return _fit(table, terms, design, confidence)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from robust_transfer.errors import DataError
+from robust_transfer.statistics.main_rows import is_main_record
 from robust_transfer.statistics.recommendation import Candidate, image_weights, recommend
 from robust_transfer.statistics.tables import make_table
 from robust_transfer.transfer.predictions import Predictions, load_predictions
@@ -52,6 +53,8 @@ def recommendation_table(
     runs: dict[tuple[Any, ...], dict[tuple[Any, ...], list[tuple[dict[str, Any], Path]]]] = {}
     for path, record_path in zip(prediction_paths, record_paths, strict=True):
         record = json.loads(Path(record_path).read_text(encoding="utf-8"))
+        if not is_main_record(record):
+            continue
         contest = tuple(record[key] for key in CONTEST)
         candidate = tuple(record[key] for key in CANDIDATE)
         runs.setdefault(contest, {}).setdefault(candidate, []).append((record, Path(path)))

@@ -12,26 +12,28 @@ from robust_transfer.files import whole_file
 #: What says which run a row of accuracies is; no two rows agree in all of them.
 IDENTITY = (
     "architecture", "source", "norm", "epsilon", "pretrain_seed", "dataset", "resolution", "mode",
-    "protocol", "transfer_seed",
+    "protocol", "label_budget", "trainable_blocks", "transfer_seed",
 )  # fmt: skip
 #: Columns of accuracy.csv: those that others rely on, then the rest.
 ACCURACY = (
     *IDENTITY, "n_test", "metric", "accuracy", "source_accuracy", "origin", "backbone",
     "source_robust_accuracy", "classes", "top1", "mean_per_class", "log_loss",
-    "calibration_error", "validation_accuracy", "selected", "selected_on", "seconds",
-    "images_through_network", "peak_memory_bytes", "device",
+    "calibration_error", "validation_accuracy", "selected", "selected_on", "labelled_images",
+    "seconds", "images_through_network", "peak_memory_bytes", "device",
 )  # fmt: skip
 #: Columns that hold words; "32" is a resolution, not a number.
 WORDS = frozenset({
     "architecture", "source", "norm", "dataset", "resolution", "mode", "protocol", "metric",
     "origin", "backbone", "source_robust_accuracy", "selected", "selected_on", "device",
     "replicate", "family", "note", "p_method", "unit", "candidates", "chosen", "term", "measure",
-    "best_robust", "best_standard", "robust_origin", "standard_origin", "verdict", "value",
+    "best_robust", "best_standard", "label_budget", "trainable_blocks", "attack_norm",
+    "robust_origin", "standard_origin", "verdict", "value",
 })  # fmt: skip
 #: Columns that hold whole numbers, or nothing.
 COUNTS = frozenset({
     "pretrain_seed", "transfer_seed", "n_test", "classes", "images_through_network",
-    "peak_memory_bytes", "n", "n_robust", "n_standard", "images",
+    "peak_memory_bytes", "labelled_images",
+    "attack_steps", "attacked_images", "n", "n_robust", "n_standard", "images",
 })  # fmt: skip
 
 

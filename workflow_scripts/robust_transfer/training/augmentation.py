@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,6 +12,13 @@ from robust_transfer.training import imagenet_augmentation as imagenet
 from robust_transfer.training.pixels import as_pixels
 
 Drawn = dict[str, Tensor]  # random numbers by name, one row an image
+
+
+class Augments(Protocol):
+    """What makes the images that a network is trained on from those that a batch holds."""
+
+    def share(self, images: Tensor, generator: torch.Generator, *, n: int, rows: slice) -> Tensor:
+        """Augment some images of a batch as they would be with all the others."""
 
 
 @dataclass(frozen=True)

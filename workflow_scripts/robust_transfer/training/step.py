@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from robust_transfer.errors import UserError
-from robust_transfer.training.augmentation import Augmentation
+from robust_transfer.training.augmentation import Augments
 from robust_transfer.training.compiling import may_pay, quicker
 from robust_transfer.training.losses import training_loss
 from robust_transfer.training.processes import ALONE, Processes
@@ -79,7 +79,7 @@ class Recipe:
     learning_rate: Callable[[int], float]
     momentum: float
     weight_decay: float
-    augment: Augmentation
+    augment: Augments
     identity: str
     label_smoothing: float = 0.0
     attack: Attack | None = None

@@ -1,22 +1,26 @@
 """One cell of the study: a backbone on a dataset, in one mode, over all seeds."""
 
+import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.backbones.weights import load_backbone
 from robust_transfer.files import sha256, write_json
 from robust_transfer.training.device import best_device, peak_memory_bytes
 from robust_transfer.transfer.fixed import Probing
 from robust_transfer.transfer.full import Finetuning, remove_states
+from robust_transfer.transfer.paper import TEST_RESIZE, Published
 from robust_transfer.transfer.predictions import Predictions, save_predictions
-from robust_transfer.transfer.target import Outcome, Target, load_target
+from robust_transfer.transfer.robustness import attack_transferred
+from robust_transfer.transfer.target import Outcome, Target, check_takes, load_target
 
-SCHEMA_VERSION = 1
+BUDGETS = ("label_budget", "trainable_blocks")
+SCHEMA_VERSION = 2
 
 
 def transfer_cell(
@@ -35,34 +39,87 @@ def transfer_cell(
     Args:
         weights: of the backbone.
         cache_folder: of the dataset at the cell's resolution.
-        cell: `dataset`, `resolution`, `mode`, `protocol` and `metric`.
-        recipe: the mode's recipe of the config, and `validation_fraction`.
+        cell: `dataset`, `resolution`, `mode`, `protocol`, `variant`, `label_budget`,
+            `trainable_blocks` and `metric`.
+        recipe: as `recipe_of` gives it.
         seeds: of the transfer.
         predictions: one .npz path a seed.
         records: one .json path a seed.
         code: digest of the code: a half-trained state of other code is not gone on from.
+
+    Raises:
+        DataError: the dataset cannot be transferred to, or the backbone cannot take its images.
     """
     device = best_device()
     backbone, header = load_backbone(weights)
-    target = load_target(
-        cache_folder, image_size=header["image_size"], metric=cell["metric"], device=device
-    )
     backbone = backbone.to(device)
-    run: Callable[[int], Outcome]
-    if cell["mode"] == "fixed":
-        run = Probing(backbone, target, recipe).seed
-    else:
-        question = f"{code}|{sha256(weights)}|{sha256(Path(cache_folder) / 'manifest.json')}"
-        run = Finetuning(backbone, target, recipe, output=predictions[0], question=question).seed
+    question = f"{code}|{sha256(weights)}|{sha256(Path(cache_folder) / 'manifest.json')}"
+    way = _way(backbone, header["image_size"], cache_folder, cell, recipe, predictions[0], question)
     identity = {k: v for k, v in header.items() if k in ("architecture", "source", "norm")}
     identity |= {"backbone": header["name"], "epsilon": header["epsilon"]}
     for seed, path, record in zip(seeds, predictions, records, strict=True):
         start = time.monotonic()
-        outcome = run(seed)
-        save_predictions(path, _predictions(target, outcome))
+        outcome = way.seed(seed)
+        save_predictions(path, _predictions(way.target, outcome))
         about = identity | {"pretrain_seed": header["seed"], "transfer_seed": seed} | cell
-        write_json(record, _record(about, target, outcome, time.monotonic() - start, device))
+        seconds = time.monotonic() - start
+        robust = _robust(way.target, outcome, recipe.get("robustness"))
+        write_json(record, _record(about, way.target, outcome, seconds, device) | robust)
+        for text in _notes(way.target, outcome):
+            print(f"seed {seed}: {text}", file=sys.stderr)
     remove_states(predictions[0])
+
+
+class Way(Protocol):
+    """A way to transfer: one outcome a seed."""
+
+    target: Target
+
+    def seed(self, seed: int) -> Outcome:
+        """Transfer, choose and score with one seed."""
+
+
+def _way(
+    backbone: Backbone,
+    image_size: int,
+    cache_folder: str | Path,
+    cell: dict[str, Any],
+    recipe: dict[str, Any],
+    output: str,
+    question: str,
+) -> Way:
+    """Choose how to transfer: by protocol and mode."""
+    few = {key: None if cell[key] == "all" else cell[key] for key in BUDGETS}
+    target = load_target(
+        cache_folder,
+        image_size=image_size,
+        metric=cell["metric"],
+        device=backbone.mean.device,
+        label_budget=few["label_budget"],
+        enlarged=TEST_RESIZE if cell["protocol"] == "paper" else 1.0,
+    )
+    check_takes(backbone, target.images)
+    if cell["protocol"] == "paper":
+        return Published(
+            backbone,
+            target,
+            recipe,
+            cache_folder=cache_folder,
+            output=output,
+            question=question,
+            head_only=cell["mode"] == "fixed",
+            trainable_blocks=few["trainable_blocks"],
+        )
+    if cell["mode"] == "fixed":
+        return Probing(backbone, target, recipe)
+    return Finetuning(
+        backbone,
+        target,
+        recipe,
+        output=output,
+        question=question,
+        trainable_blocks=few["trainable_blocks"],
+    )
 
 
 def _predictions(target: Target, outcome: Outcome) -> Predictions:
@@ -83,9 +140,37 @@ def _record(
         "classes": target.classes,
         "validation_accuracy": outcome.validation_accuracy,
         "selected": outcome.selected,
-        "selected_on": "validation",
+        "selected_on": outcome.selected_on,
+        "labelled_images": len(outcome.split.train) + len(outcome.split.held_out),
+        "held_out_images": len(outcome.split.held_out),
+        "notes": _notes(target, outcome),
         "images_through_network": outcome.images_through_network,
         "seconds": seconds,
         "peak_memory_bytes": peak_memory_bytes(device),
         "device": str(device),
     }
+
+
+def _notes(target: Target, outcome: Outcome) -> list[str]:
+    """Say what a reader should know: about classes, the validation split and the features."""
+    counts = torch.bincount(target.labels[outcome.split.labelled], minlength=target.classes)
+    single, absent = int((counts == 1).sum()), int((counts == 0).sum())
+    notes = [*outcome.notes]
+    if absent:
+        notes.append(f"{absent} classes have no training image")
+    if not len(outcome.split.held_out) and outcome.selected_on == "none":
+        notes.append("one image a class: nothing held out, the middle of the grid taken")
+    elif single:
+        notes.append(f"{single} classes have a single image: trained on, not held out")
+    return notes
+
+
+def _robust(
+    target: Target, outcome: Outcome, attack: dict[str, Any] | None
+) -> dict[str, list[dict[str, Any]]]:
+    """Say how the transferred model does under attack, where that is asked for."""
+    if not attack:
+        return {}
+    n = len(target.test) if attack["images"] == "all" else attack["images"]
+    labels = target.labels[target.n_train :]
+    return {"robustness": attack_transferred(outcome.model(), target.test[:n], labels[:n], attack)}

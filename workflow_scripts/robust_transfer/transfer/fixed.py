@@ -1,24 +1,31 @@
 """Fixed-feature transfer, protocol clean: a probe on features of the frozen backbone."""
 
+import copy
+import sys
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.errors import DataError
 from robust_transfer.training.augmentation import augmentation
 from robust_transfer.training.evaluation import BATCH, logits_of
 from robust_transfer.training.randomness import derived_generator
-from robust_transfer.transfer.probe import Probes, fit_probes
-from robust_transfer.transfer.target import Outcome, Target, frozen
+from robust_transfer.transfer.probe import Probes, fit_probes, probe_bytes
+from robust_transfer.transfer.target import Outcome, Split, Target, frozen
+
+#: How near the least loss a probe must be, as a share of it: to be chosen from, and in the end.
+ROUGH, EXACT = 1e-4, 1e-7
 
 
 class Probing:
     """Features computed once; then a probe for each seed.
 
-    A seed draws the validation split and the augmented views. The penalty is chosen on the
-    validation split, the probe refitted on train and validation, the test split scored once.
+    A seed draws the labelled images, the validation split and the augmented views. The penalty is
+    chosen on the validation split, the probe refitted on train and validation, the test split
+    scored once. Where nothing can be held out (one labelled image a class) nothing is chosen: the
+    probe takes the middle of the grid.
 
     Args:
         backbone: on the device; it is frozen: BatchNorm too uses the source's statistics.
@@ -28,53 +35,116 @@ class Probing:
 
     def __init__(self, backbone: Backbone, target: Target, recipe: dict[str, Any]) -> None:
         self.backbone, self.target, self.recipe = frozen(backbone), target, recipe
-        self.features = logits_of(Features(backbone), target.images)
-        if not bool(torch.isfinite(self.features).all()):
-            raise DataError("the backbone's features are not finite: pretrain it again.")
+        self.features = torch.zeros(
+            len(target.images), backbone.feature_dim, device=target.images.device
+        )
+        self.known = torch.zeros(len(target.images), dtype=torch.bool, device=target.images.device)
+        self.said_bytes = 0
+        self._learn(torch.arange(target.n_train, len(target.images), device=self.known.device))
 
     def seed(self, seed: int) -> Outcome:
         """Fit, choose and score with one seed."""
         target, n = self.target, self.target.n_train
-        train, held_out = target.validation_split(self.recipe["validation_fraction"], seed)
-        views = self._views(seed)
-        penalties = sorted(self.recipe["penalties"], reverse=True)
-        mean, std = _standardisation(self.features[:n])
-        probes = self._fit(train, views, penalties, mean, std)
-        logits = probes.logits((self.features[held_out] - mean) / std)
-        scores = [target.validation_score(row, held_out) for row in logits]
-        best = scores.index(max(scores))  # of equal scores, the strongest penalty
-        everything = torch.arange(n, device=self.features.device)
-        refitted = self._fit(everything, views, penalties[best : best + 1], mean, std)
+        split = target.split(self.recipe["validation_fraction"], seed)
+        labelled = split.labelled
+        self._learn(labelled)
+        views = self._views(labelled, seed)
+        mean, std = _standardisation(self.features[labelled])
+        penalty, accuracy, start = self._choose(split, views, mean, std)
+        probes = self._fit(labelled, views, [penalty], mean, std, start)
         return Outcome(
-            logits=refitted.logits((self.features[n:] - mean) / std)[0],
-            validation_accuracy=scores[best],
-            selected=f"penalty={penalties[best]:g}",
-            images_through_network=len(target.images) + n * len(views),
+            logits=probes.logits((self.features[n:] - mean) / std)[0],
+            validation_accuracy=accuracy,
+            selected=f"penalty={penalty:g}",
+            selected_on="none" if accuracy is None else "validation",
+            split=split,
+            images_through_network=len(target.test) + len(labelled) * (1 + len(views)),
+            model=lambda: self._model(probes, mean, std),
+            notes=_notes(std),
         )
 
-    def _views(self, seed: int) -> list[Tensor]:
-        """Return the features of augmented copies of the training images."""
-        images = self.target.images[: self.target.n_train]
+    def _learn(self, rows: Tensor) -> None:
+        """Compute the features of rows whose features are not known yet."""
+        new = rows[~self.known[rows]]
+        if len(new):
+            self.features[new] = logits_of(Features(self.backbone), self.target.images[new])
+            self.known[new] = True
+            if not bool(torch.isfinite(self.features[new]).all()):
+                raise DataError("the backbone's features are not finite: pretrain it again.")
+
+    def _choose(
+        self, split: Split, views: list[Tensor], mean: Tensor, std: Tensor
+    ) -> tuple[float, float | None, Tensor | None]:
+        """Return the penalty, the validation accuracy that chose it and the probe, if any did."""
+        penalties = sorted(self.recipe["penalties"], reverse=True)
+        if not len(split.held_out):
+            return penalties[len(penalties) // 2], None, None
+        probes = self._fit(split.train, views, penalties, mean, std, gap=ROUGH)
+        logits = probes.logits((self.features[split.held_out] - mean) / std)
+        scores = [self.target.score(row, split.held_out) for row in logits]
+        best = scores.index(max(scores))  # of equal scores, the strongest penalty
+        return penalties[best], scores[best], probes.weight[best : best + 1]
+
+    def _views(self, rows: Tensor, seed: int) -> list[Tensor]:
+        """Return the features of augmented copies of some training images, in the place of each."""
         augment = augmentation(self.recipe["augmentation"])
         network = Features(self.backbone)
         views = []
         for view in range(self.recipe["augmented_views"]):
             generator = derived_generator(seed, "views", view)
             with torch.inference_mode():
-                batches = [network(augment(batch, generator)) for batch in images.split(BATCH)]
-            views.append(torch.cat(batches).float())
+                batches = [
+                    network(augment(self.target.images[some], generator))
+                    for some in rows.split(BATCH)
+                ]
+            features = torch.zeros_like(self.features[: self.target.n_train])
+            features[rows] = torch.cat(batches).float()
+            views.append(features)
         return views
 
     def _fit(
-        self, rows: Tensor, views: list[Tensor], penalties: list[float], mean: Tensor, std: Tensor
+        self,
+        rows: Tensor,
+        views: list[Tensor],
+        penalties: list[float],
+        mean: Tensor,
+        std: Tensor,
+        start: Tensor | None = None,
+        gap: float = EXACT,
     ) -> Probes:
-        features = torch.cat([features[rows] for features in (self.features, *views)])
+        known = [self.features[rows], *(features[rows] for features in views)]
+        self._say_memory(len(rows) * len(known), len(penalties))
         return fit_probes(
-            (features - mean) / std,
-            self.target.labels[rows].repeat(1 + len(views)),
+            (torch.cat(known) - mean) / std,
+            self.target.labels[rows].repeat(len(known)),
             classes=self.target.classes,
-            penalties=torch.tensor(penalties),
+            penalties=torch.tensor(penalties, dtype=torch.float64),
+            start=start,
+            relative_gap=gap,
         )
+
+    def _say_memory(self, n: int, penalties: int) -> None:
+        """Say what the largest fit so far needs, before it needs it."""
+        width, classes = self.features.shape[1], self.target.classes
+        needed = probe_bytes(n, width, classes, penalties) + n * width * 8
+        if needed > self.said_bytes:
+            self.said_bytes = needed
+            print(
+                f"probe: {n} images x {width} features x {classes} classes x {penalties} penalties:"
+                f" {needed / 2**20:.0f} MiB",
+                file=sys.stderr,
+            )
+
+    def _model(self, probes: Probes, mean: Tensor, std: Tensor) -> nn.Module:
+        """Return the backbone with the probe, and the standardisation before it, as its head."""
+        model = copy.deepcopy(self.backbone)
+        model.replace_head(self.target.classes)
+        weight = probes.weight[0, :-1] / std.double().unsqueeze(1)
+        bias = probes.weight[0, -1] - (mean.double() @ weight)
+        with torch.no_grad():
+            model.head.weight.copy_(weight.T)
+            model.head.bias.copy_(bias)
+        return frozen(model)
 
 
 class Features(torch.nn.Module):
@@ -95,5 +165,14 @@ class Features(torch.nn.Module):
 
 def _standardisation(features: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation a feature; a constant feature counts as 0 everywhere."""
-    std = features.std(0)
-    return features.mean(0), torch.where(std > 1e-6 * (1 + std.max()), std, torch.inf)
+    mean, std = features.mean(0), features.std(0, correction=0)
+    # A constant that float32 rounds has some spread; in a single image all are constant.
+    return mean, torch.where(std > 1e-6 * mean.abs(), std, torch.inf)
+
+
+def _notes(std: Tensor) -> tuple[str, ...]:
+    """Say how many features are constant, if any."""
+    constant = int(torch.isinf(std).sum())
+    if constant == len(std):
+        return ("all features are constant: the probe can only learn how frequent classes are",)
+    return (f"{constant} of {len(std)} features are constant and count as 0",) if constant else ()

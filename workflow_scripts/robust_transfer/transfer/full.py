@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.training.augmentation import augmentation
@@ -14,7 +13,8 @@ from robust_transfer.training.loop import Recipe, Run, fit
 from robust_transfer.training.randomness import derived_seed
 from robust_transfer.training.schedules import learning_rate
 from robust_transfer.training.state import state_file
-from robust_transfer.transfer.target import Outcome, Target
+from robust_transfer.transfer.blocks import train_last_blocks
+from robust_transfer.transfer.target import Outcome, Split, Target
 
 EVALUATIONS = 4  # of the validation split in a run
 
@@ -22,8 +22,10 @@ EVALUATIONS = 4  # of the validation split in a run
 class Finetuning:
     """Fine-tunes with each learning rate, keeps what does best on validation, scores test once.
 
-    A seed draws the validation split, the new head, the order and the augmentation. A budget of
-    steps rather than epochs: Kolesnikov et al. 2020 (BiT, arXiv:1912.11370), section 3.3.
+    A seed draws the labelled images, the validation split, the new head, the order and the
+    augmentation. A budget of steps rather than epochs: Kolesnikov et al. 2020 (BiT,
+    arXiv:1912.11370), section 3.3. Where nothing can be held out (one labelled image a class) the
+    middle learning rate of the grid is taken, and the weights after the last step.
 
     Args:
         backbone: pretrained, on the device; it is copied, not changed.
@@ -31,6 +33,7 @@ class Finetuning:
         recipe: `transfer.full` of the config, and `validation_fraction`.
         output: beside which training states are kept until the job ends.
         question: what a training state must have been an answer to, to be gone on from.
+        trainable_blocks: how many of the last blocks are trained with the head; None: all weights.
     """
 
     def __init__(
@@ -41,48 +44,57 @@ class Finetuning:
         *,
         output: str | Path,
         question: str,
+        trainable_blocks: int | None = None,
     ) -> None:
         self.backbone, self.target, self.recipe = backbone, target, recipe
         self.output, self.question = output, question
+        self.trainable_blocks = trainable_blocks
 
     def seed(self, seed: int) -> Outcome:
         """Fine-tune, choose and score with one seed."""
         target, recipe = self.target, self.recipe
-        train, held_out = target.validation_split(recipe["validation_fraction"], seed)
-        runs = {peak: self._run(train, held_out, peak, seed) for peak in recipe["learning_rates"]}
+        split = target.split(recipe["validation_fraction"], seed)
+        chosen = len(split.held_out) > 0
+        rates = sorted(recipe["learning_rates"])
+        tried = recipe["learning_rates"] if chosen else [rates[len(rates) // 2]]
+        runs = {peak: self._run(split, peak, seed) for peak in tried}
         best = max(runs, key=lambda peak: runs[peak][1].best_value)
         model, run = runs[best]
         model.load_state_dict(run.best)
-        test = target.images[target.n_train :]
-        steps = recipe["steps"] * min(recipe["batch_size"], len(train))
-        evaluations = len(held_out) * len(run.history)
+        steps = recipe["steps"] * min(recipe["batch_size"], len(split.train))
+        evaluations = len(split.held_out) * len(run.history)
         return Outcome(
-            logits=logits_of(model, test),
-            validation_accuracy=run.best_value,
+            logits=logits_of(model, target.test),
+            validation_accuracy=run.best_value if chosen else None,
             selected=f"learning_rate={best:g}",
-            images_through_network=len(runs) * (steps + evaluations) + len(test),
+            selected_on="validation" if chosen else "none",
+            split=split,
+            images_through_network=len(runs) * (steps + evaluations) + len(target.test),
+            model=lambda: model.eval(),
         )
 
-    def _run(self, train: Tensor, held_out: Tensor, peak: float, seed: int) -> tuple[Backbone, Run]:
+    def _run(self, split: Split, peak: float, seed: int) -> tuple[Backbone, Run]:
         """Fine-tune a copy of the backbone with one learning rate."""
-        target = self.target
-        model = copy.deepcopy(self.backbone).requires_grad_(True)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derived_seed(seed, "head"))
-            model.replace_head(target.classes)
+        target, steps = self.target, self.recipe["steps"]
+        model = new_model(self.backbone, target.classes, seed)
+        if self.trainable_blocks is not None:
+            train_last_blocks(model, self.trainable_blocks)
 
         def evaluate(model: torch.nn.Module) -> dict[str, float]:
-            logits = logits_of(model, target.images[held_out])
-            return {"validation_accuracy": target.validation_score(logits, held_out)}
+            if not len(split.held_out):
+                return {"validation_accuracy": 0.0}
+            logits = logits_of(model, target.images[split.held_out])
+            return {"validation_accuracy": target.score(logits, split.held_out)}
 
+        every = max(1, steps // EVALUATIONS) if len(split.held_out) else steps
         run = fit(
             model,
-            target.images[train],
-            target.labels[train],
+            target.images[split.train],
+            target.labels[split.train],
             self._recipe(peak, seed),
             seed=seed,
             evaluate=evaluate,
-            evaluate_every=max(1, self.recipe["steps"] // EVALUATIONS),
+            evaluate_every=every,
             state_path=state_file(self.output, f"seed{seed}-lr{peak:g}"),
         )
         return model, run
@@ -99,9 +111,25 @@ class Finetuning:
             momentum=recipe["momentum"],
             weight_decay=recipe["weight_decay"],
             augment=augmentation(recipe["augmentation"]),
-            identity=f"{self.question}|{recipe}|{peak}|{seed}",
+            identity=f"{self.question}|{recipe}|{peak}|{seed}|{self.trainable_blocks}|"
+            f"{self.target.label_budget}",
             label=f"fine-tune seed {seed}, learning rate {peak:g}",
         )
+
+
+def new_model(backbone: Backbone, classes: int, seed: int) -> Backbone:
+    """Return a copy of a backbone, all of it trainable, with a new head drawn from a seed.
+
+    Args:
+        backbone: it is not changed; its head may have any size.
+        classes: outputs of the new head.
+        seed: of the transfer.
+    """
+    model = copy.deepcopy(backbone).requires_grad_(True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "head"))
+        model.replace_head(classes)
+    return model
 
 
 def remove_states(output: str | Path) -> None:

@@ -1,18 +1,37 @@
 """What a transfer works on and what it gives: the dataset on the device, and an outcome."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.errors import DataError
 from robust_transfer.images.cache import fixed_size_array, load_cache
-from robust_transfer.images.splits import split_validation
+from robust_transfer.images.splits import draw_per_class, split_validation
 from robust_transfer.training.device import to_device
 from robust_transfer.transfer.metrics import score
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The labelled training images of one seed.
+
+    Attributes:
+        train: (n,) row numbers to train on.
+        held_out: (m,) row numbers that choose; none where no class has two images.
+    """
+
+    train: Tensor
+    held_out: Tensor
+
+    @property
+    def labelled(self) -> Tensor:
+        """All row numbers whose labels are seen, sorted."""
+        return torch.cat([self.train, self.held_out]).sort().values
 
 
 @dataclass(frozen=True)
@@ -25,6 +44,7 @@ class Target:
         n_train: number of training rows.
         classes: number of classes.
         metric: `top1` or `mean_per_class`: what validation is judged by.
+        label_budget: labelled training images a class; None: all.
     """
 
     images: Tensor
@@ -32,20 +52,35 @@ class Target:
     n_train: int
     classes: int
     metric: str
+    label_budget: int | None = None
 
-    def validation_split(self, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-        """Return row numbers of the training rows to train on and of those held out.
+    @property
+    def test(self) -> Tensor:
+        """The images of the test split."""
+        return self.images[self.n_train :]
 
-        Where every class has a single image nothing can be held out: validation is then the
-        training split itself, and chooses next to nothing.
+    def split(self, fraction: float, seed: int) -> Split:
+        """Draw the labelled images of a seed, and hold a share of them out for choosing.
+
+        Budgets are nested: the images of a smaller one are among those of a larger. A class with a
+        single labelled image keeps it to train on; where every class has one, none is held out.
+
+        Args:
+            fraction: of the labelled images, in (0, 1).
+            seed: of both draws.
         """
         labels = self.labels[: self.n_train].cpu().numpy()
-        train, held_out = split_validation(labels, fraction=fraction, seed=seed)
-        chosen = held_out if len(held_out) else train
+        rows = np.arange(self.n_train)
+        if self.label_budget is not None:
+            rows = draw_per_class(labels, per_class=self.label_budget, seed=seed)
+        train, held_out = split_validation(labels[rows], fraction=fraction, seed=seed)
         device = self.labels.device
-        return torch.as_tensor(train, device=device), torch.as_tensor(chosen, device=device)
+        return Split(
+            torch.as_tensor(rows[train], device=device),
+            torch.as_tensor(rows[held_out], device=device),
+        )
 
-    def validation_score(self, logits: Tensor, rows: Tensor) -> float:
+    def score(self, logits: Tensor, rows: Tensor) -> float:
         """Return the dataset's metric of (n, classes) logits on `rows`, in [0, 1]."""
         return score(self.metric, logits.float().cpu().numpy(), self.labels[rows].cpu().numpy())
 
@@ -56,32 +91,84 @@ class Outcome:
 
     Attributes:
         logits: (n_test, classes) float32 on the test split.
-        validation_accuracy: by the dataset's metric, of what was chosen.
-        selected: what validation chose, in words.
+        validation_accuracy: by the dataset's metric, of what was chosen; None where validation
+            did not choose.
+        selected: what was chosen, in words.
+        selected_on: `validation`, `test`, or `none` where nothing could be held out.
+        split: the labelled images.
         images_through_network: forward passes, counted in images.
+        model: makes the transferred model: images in [0, 1] to logits.
+        notes: what a reader should know about the data or the features.
     """
 
     logits: Tensor
-    validation_accuracy: float
+    validation_accuracy: float | None
     selected: str
+    selected_on: str
+    split: Split
     images_through_network: int
+    model: Callable[[], nn.Module]
+    notes: tuple[str, ...] = ()
 
 
 def load_target(
-    cache_folder: str | Path, *, image_size: int, metric: str, device: torch.device
+    cache_folder: str | Path,
+    *,
+    image_size: int,
+    metric: str,
+    device: torch.device,
+    label_budget: int | None = None,
+    enlarged: float = 1.0,
 ) -> Target:
-    """Read a cache at the network's input size and put it on the device."""
+    """Read a cache at the network's input size and put it on the device.
+
+    Args:
+        cache_folder: of the dataset.
+        image_size: network input, pixels a side; images of other sizes are resized to it.
+        metric: `top1` or `mean_per_class`.
+        device: where to.
+        label_budget: labelled training images a class; None: all.
+        enlarged: images are resized to this multiple of `image_size` and the middle is taken.
+
+    Raises:
+        DataError: a split of the dataset is empty, or it has a single class.
+    """
     cache = load_cache(cache_folder)
     if cache.n_train == len(cache):
         raise DataError(f"{cache_folder}: the dataset has no test images to score a transfer on.")
-    rows = np.arange(len(cache))
+    if not cache.n_train:
+        raise DataError(f"{cache_folder}: the dataset has no training images.")
+    if len(cache.classes) < 2:
+        raise DataError(f"{cache_folder}: the dataset has one class: there is nothing to tell.")
+    side = round(image_size * enlarged)
+    edge = round((side - image_size) / 2)
+    middle = slice(edge, edge + image_size)
+    pixels = fixed_size_array(cache, np.arange(len(cache)), side)[:, middle, middle]
     return Target(
-        images=to_device(fixed_size_array(cache, rows, image_size), device),
+        images=to_device(pixels, device),
         labels=torch.as_tensor(np.array(cache.labels), device=device),
         n_train=cache.n_train,
         classes=len(cache.classes),
         metric=metric,
+        label_budget=label_budget,
     )
+
+
+def check_takes(backbone: Backbone, images: Tensor) -> None:
+    """Send one image through.
+
+    Raises:
+        DataError: the network cannot take images of this size.
+    """
+    try:
+        with torch.inference_mode():
+            backbone.eval().features(images[:1].float() / 255)
+    except (RuntimeError, ValueError) as error:
+        height, width = images.shape[2:]
+        raise DataError(
+            f"the backbone cannot take images of {height} x {width} pixels: {error}.\n  "
+            "Choose a larger pretrain.image_size, or another architecture."
+        ) from error
 
 
 def frozen(backbone: Backbone) -> Backbone:

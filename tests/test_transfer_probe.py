@@ -1,0 +1,151 @@
+"""The probe is the minimum that scikit-learn finds, for many penalties, chunked or whole."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from robust_transfer.transfer.probe import _Problem, fit_probes, probe_bytes
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+
+PENALTIES = [1e-1, 1e-2, 1e-3]
+
+
+def drawn(n, width, classes, seed=0):
+    """Features whose class means differ by about their spread, and that are correlated."""
+    rng = np.random.default_rng(seed)
+    labels = np.concatenate([np.arange(classes), rng.integers(classes, size=n - classes)])
+    mixing = rng.normal(size=(width, width)) / width**0.5
+    x = (rng.normal(size=(n, width)) + 1.5 * rng.normal(size=(classes, width))[labels]) @ mixing
+    return x, labels
+
+
+def real():
+    """Pixels of real scanned digits, standardised; three pixels are constant."""
+    pixels, labels = load_digits(return_X_y=True)
+    return (pixels - pixels.mean(0)) / np.maximum(pixels.std(0), 1e-9), labels
+
+
+def loss_of(weight, bias, x, labels, penalty):
+    """The objective, in float64, written out."""
+    logits = x @ weight + bias
+    top = logits.max(1)
+    log_total = top + np.log(np.exp(logits - top[:, None]).sum(1))
+    fit = (log_total - logits[np.arange(len(x)), labels]).mean()
+    return fit + penalty / 2 * (weight**2).sum()
+
+
+def by_scikit_learn(x, labels, penalty):
+    """Weights and bias of the same problem: C is 1 / (n * penalty)."""
+    model = LogisticRegression(C=1 / (len(x) * penalty), tol=1e-9, max_iter=20_000)
+    model.fit(x, labels)
+    if len(model.classes_) > 2:
+        return model.coef_.T, model.intercept_
+    # With two classes scikit-learn fits one vector w; the softmax form with the same predictions
+    # and the least norm is (-w/2, w/2), whose penalty is half as large: so C is doubled.
+    model = LogisticRegression(C=2 / (len(x) * penalty), tol=1e-9, max_iter=20_000)
+    model.fit(x, labels)
+    half = model.coef_.T / 2
+    return np.hstack([-half, half]), np.hstack([-model.intercept_ / 2, model.intercept_ / 2])
+
+
+@pytest.mark.parametrize(
+    ("x", "labels"),
+    [drawn(300, 20, 2), drawn(400, 30, 5), drawn(1200, 25, 40), drawn(1600, 12, 400), real()],
+    ids=["2 classes", "5 classes", "40 classes", "400 classes", "real features"],
+)
+def test_loss_and_predictions_are_those_of_scikit_learn(x, labels):
+    classes = int(labels.max()) + 1
+    probes = fit_probes(torch.tensor(x), torch.tensor(labels), classes=classes,
+                        penalties=torch.tensor(PENALTIES, dtype=torch.float64))  # fmt: skip
+    for place, penalty in enumerate(PENALTIES):
+        weight, bias = by_scikit_learn(x, labels, penalty)
+        least = loss_of(weight, bias, x, labels, penalty)
+        mine = probes.weight[place].numpy()
+        found = loss_of(mine[:-1], mine[-1], x, labels, penalty)
+        assert found == pytest.approx(float(probes.loss[place]), rel=1e-12)
+        assert abs(found - least) <= 1e-6 * least
+        same = (x @ mine[:-1] + mine[-1]).argmax(1) == (x @ weight + bias).argmax(1)
+        assert same.mean() >= 0.999
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 6), st.integers(1, 8), st.integers(0, 1000))
+def test_the_gradient_is_that_of_autograd(classes, width, seed):
+    x, labels = drawn(classes + 15, width, classes, seed)
+    penalties = torch.tensor([0.3, 0.01], dtype=torch.float64)
+    problem = _Problem(torch.tensor(x), torch.tensor(labels), classes, penalties, 2**20)
+    generator = torch.Generator().manual_seed(seed)
+    theta = torch.randn(2, (width + 1) * classes, generator=generator, dtype=torch.float64)
+    loss, gradient = problem(theta)
+    free = theta.clone().requires_grad_(True)
+    weight = free.view(2, width + 1, classes)
+    logits = torch.tensor(x) @ weight[:, :-1] + weight[:, -1:]
+    fit = torch.stack([torch.nn.functional.cross_entropy(one, torch.tensor(labels))
+                       for one in logits])  # fmt: skip
+    whole = fit + penalties / 2 * weight[:, :-1].square().sum((1, 2))
+    whole.sum().backward()
+    torch.testing.assert_close(loss, whole.detach())
+    torch.testing.assert_close(gradient, free.grad)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 5_000, 40_000])
+def test_chunks_of_any_size_give_what_the_whole_gives(chunk_bytes):
+    x, labels = (torch.tensor(each) for each in drawn(200, 10, 7))
+    settings_ = {"classes": 7, "penalties": torch.tensor(PENALTIES, dtype=torch.float64)}
+    whole = fit_probes(x, labels, **settings_)
+    parts = fit_probes(x, labels, **settings_, chunk_bytes=chunk_bytes)
+    torch.testing.assert_close(parts.weight, whole.weight, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(parts.loss, whole.loss, rtol=1e-10, atol=0)
+
+
+def test_chunks_bound_the_memory_whatever_the_number_of_images():
+    few, many = (probe_bytes(n, 2048, 100, 4) for n in (75_000, 75_000_000))
+    assert few == many <= 2.5 * 2**30
+    assert probe_bytes(100, 2048, 100, 4) < few
+
+
+def test_one_probe_of_several_is_the_probe_fitted_alone():
+    x, labels = (torch.tensor(each) for each in drawn(150, 8, 4))
+    together = fit_probes(
+        x, labels, classes=4, penalties=torch.tensor(PENALTIES, dtype=torch.float64)
+    )
+    for place, penalty in enumerate(PENALTIES):
+        alone = fit_probes(x, labels, classes=4, penalties=torch.tensor([penalty]))
+        assert float(alone.loss[0]) == pytest.approx(float(together.loss[place]), rel=2e-7)
+
+
+def test_a_start_near_the_end_saves_steps_and_ends_in_the_same_place():
+    x, labels = (torch.tensor(each) for each in drawn(400, 15, 6))
+    settings_ = {"classes": 6, "penalties": torch.tensor([1e-3])}
+    near = fit_probes(x[:360], labels[:360], **settings_)
+    cold = fit_probes(x, labels, **settings_)
+    warm = fit_probes(x, labels, **settings_, start=near.weight)
+    assert warm.iterations < cold.iterations
+    torch.testing.assert_close(warm.loss, cold.loss, rtol=2e-7, atol=0)
+
+
+def test_constant_features_are_ignored_and_only_class_frequencies_are_learned():
+    labels = torch.tensor([0] * 30 + [1] * 10)
+    probes = fit_probes(torch.zeros(40, 3), labels, classes=2, penalties=torch.tensor([0.01]))
+    shares = probes.logits(torch.zeros(1, 3)).softmax(2).squeeze()
+    torch.testing.assert_close(shares, torch.tensor([0.75, 0.25], dtype=torch.float64),
+                               atol=1e-4, rtol=0)  # fmt: skip
+    assert float(probes.weight[0, :-1].abs().max()) == 0
+
+
+def test_what_cannot_be_fitted_is_refused():
+    labels = torch.tensor([0, 1])
+    with pytest.raises(ValueError, match="not finite"):
+        fit_probes(torch.tensor([[1.0], [float("inf")]]), labels, classes=2,
+                   penalties=torch.tensor([1.0]))  # fmt: skip
+    with pytest.raises(ValueError, match="above 0"):
+        fit_probes(torch.ones(2, 1), labels, classes=2, penalties=torch.tensor([0.0]))
+
+
+def test_the_same_fit_twice_gives_the_same_bytes():
+    x, labels = (torch.tensor(each) for each in drawn(300, 10, 5))
+    penalties = torch.tensor(PENALTIES, dtype=torch.float64)
+    one, two = (fit_probes(x, labels, classes=5, penalties=penalties) for _ in range(2))
+    assert one.weight.numpy().tobytes() == two.weight.numpy().tobytes()

@@ -1,0 +1,83 @@
+"""The workflow with every kind of transfer: each lands in its own table, and the audit agrees."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from workflow import ROOT, copy_workflow, snakemake
+
+pytestmark = pytest.mark.workflow
+BUDGETS = ["label_budget", "trainable_blocks"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A study with budgets, blocks, controls, protocol paper and attacks, and its audit."""
+    folder = copy_workflow(tmp_path_factory.mktemp("variants"))
+    shutil.copy(ROOT / "tests/transfer_variants.yaml", folder / "tests")
+    words = ("--configfile", "tests/tiny.yaml", "tests/transfer_variants.yaml")
+    for target in ("all", "audit"):
+        done = snakemake(folder, target, study=words)
+        assert done.code == 0, done.said
+    return folder / "results/variants"
+
+
+def test_every_kind_of_transfer_has_its_rows(study):
+    accuracy = pd.read_csv(study / "analysis/accuracy.csv", keep_default_na=False)
+    counts = accuracy.groupby(["source", "mode", "protocol", *BUDGETS]).size()
+    a_cell = 2  # transfer seeds
+    both = 2 * a_cell  # backbones
+    expected = {}
+    for protocol in ("clean", "paper"):
+        for budget in ("1", "all"):
+            expected["letters", "fixed", protocol, budget, "all"] = both
+        for blocks in ("1", "all"):
+            expected["letters", "full", protocol, "all", blocks] = both
+        for mode in ("fixed", "full"):
+            expected["none", mode, protocol, "all", "all"] = a_cell
+    assert counts.to_dict() == expected
+
+
+def test_rows_chosen_on_test_or_on_nothing_say_so(study):
+    accuracy = pd.read_csv(study / "analysis/accuracy.csv")
+    on = accuracy.groupby("protocol")["selected_on"].unique()
+    assert set(on["paper"]) == {"test"}
+    assert set(on["clean"]) == {"validation", "none"}
+    assert set(accuracy[accuracy["selected_on"] == "none"]["label_budget"]) == {"1"}
+    chosen = accuracy["selected_on"] == "validation"
+    assert (accuracy["validation_accuracy"].notna() == chosen).all()
+
+
+def test_no_statistic_counts_them(study):
+    welch = pd.read_csv(study / "analysis/welch.csv", keep_default_na=False)
+    assert set(welch["source"]) == {"letters"}
+    assert set(zip(welch["n_robust"], welch["n_standard"], strict=True)) == {(2, 2)}
+    assert len(welch) == 4  # modes x protocols
+    recommendation = pd.read_csv(study / "analysis/recommendation.csv")
+    assert set(recommendation["n"]) == {2}
+    assert len(recommendation) == 8  # backbones x modes x protocols
+
+
+def test_the_report_shows_them_beside(study):
+    variants = pd.read_csv(study / "report/tables/variants.csv", keep_default_na=False)
+    assert set(variants["source"]) == {"letters", "none"}
+    assert set(variants["label_budget"].astype(str)) == {"1", "all"}
+    page = (study / "report/report.html").read_text(encoding="utf-8")
+    for words in ("never pretrained", "Does robustness survive the transfer?", "Chosen on"):
+        assert words in page
+    budgets = pd.read_csv(study / "report/figures/label_budget.csv")
+    assert set(budgets["label_budget"]) == {"1", "all"}
+    assert set(budgets["mode"]) == {"fixed"}
+
+
+def test_every_transfer_was_attacked(study):
+    robust = pd.read_csv(study / "analysis/robust_accuracy.csv")
+    accuracy = pd.read_csv(study / "analysis/accuracy.csv")
+    assert len(robust) == len(accuracy)
+    assert (robust["robust_accuracy"] <= robust["clean_accuracy"] + 1e-9).all()
+
+
+def test_the_audit_finds_no_fault(study):
+    found = json.loads((study / "audit/audit.json").read_text())
+    assert [check for check in found["checks"] if check["status"] == "FAIL"] == []

@@ -1,0 +1,165 @@
+"""Fine-tuning beside the plain loop: images a second, the same network, images and augmentation."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from robust_transfer.backbones.architectures import make_backbone
+from robust_transfer.images.cache import load_cache
+from robust_transfer.training.augmentation import augmentation
+from robust_transfer.training.device import best_device
+from robust_transfer.training.loop import Recipe, fit
+from robust_transfer.transfer.target import load_target
+
+BATCH, ROUNDS, SECONDS = 64, 5, 2.0
+NETWORKS = ("resnet_small", "resnet_small_w32", "resnet18")
+WORKERS = (0, 2)  # of the plain loop; the faster counts
+
+
+def measure_full(
+    folder: Path, cache_folder: Path, *, image_size: int, networks: Sequence[str] = NETWORKS
+) -> list[dict[str, Any]]:
+    """Measure fine-tuning steps of both, in turns.
+
+    Args:
+        folder: gets the images as JPEG files, as the plain loop wants them.
+        cache_folder: of the dataset.
+        image_size: network input, pixels a side.
+        networks: architectures.
+
+    Returns:
+        A row a network: medians of images a second, ours and the plain loop's, and their ratio.
+    """
+    files = write_files(cache_folder, folder / "files")
+    rows = []
+    for network in networks:
+        ours = _ours(cache_folder, network, image_size, folder)
+        plain = {n: _plain(files, network, image_size, n) for n in WORKERS}
+        speeds: dict[str, list[float]] = {name: [] for name in ("ours", *map(str, WORKERS))}
+        for _ in range(ROUNDS):
+            speeds["ours"].append(_speed(ours))
+            for workers, step in plain.items():
+                speeds[str(workers)].append(_speed(step))
+        medians = {name: statistics.median(each) for name, each in speeds.items()}
+        best = max(medians[str(n)] for n in WORKERS)
+        rows.append(
+            {
+                "network": network,
+                "image_size": image_size,
+                "images_per_second": medians["ours"],
+                "images_per_second_plain": {str(n): medians[str(n)] for n in WORKERS},
+                "times_as_fast": medians["ours"] / best,
+            }
+        )
+    return rows
+
+
+def write_files(cache_folder: Path, folder: Path) -> Path:
+    """Write the training images as <class>/<row>.jpg, as they would lie on a disk."""
+    cache = load_cache(cache_folder)
+    for row in range(cache.n_train):
+        path = folder / f"{int(cache.labels[row]):03d}" / f"{row}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            Image.fromarray(np.array(cache.image(row))).save(path, quality=90)
+    return folder
+
+
+def _speed(step: Callable[[], int]) -> float:
+    """Return images a second over about `SECONDS`; the first call is not counted."""
+    step()
+    images, started = 0, time.perf_counter()
+    while time.perf_counter() - started < SECONDS:
+        images += step()
+    return images / (time.perf_counter() - started)
+
+
+def _ours(cache_folder: Path, network: str, size: int, folder: Path) -> Callable[[], int]:
+    """Return a function that takes some steps of our loop and says how many images they had."""
+    data = load_target(cache_folder, image_size=size, metric="top1", device=best_device())
+    images, labels = data.images[: data.n_train], data.labels[: data.n_train]
+    model = _network(network, data.classes, size).to(images.device)
+    steps = 10
+
+    def take() -> int:
+        recipe = Recipe(
+            steps=steps,
+            batch_size=BATCH,
+            learning_rate=lambda step: 0.01,
+            momentum=0.9,
+            weight_decay=5e-4,
+            augment=augmentation("shift"),
+            identity="benchmark",
+            label="ours",
+        )
+        state = folder / "state.safetensors"
+        fit(
+            model,
+            images,
+            labels,
+            recipe,
+            seed=0,
+            evaluate=lambda model: {"validation_accuracy": 0.0},
+            evaluate_every=steps,
+            state_path=state,
+        )
+        state.unlink()
+        return steps * min(BATCH, len(images))
+
+    return take
+
+
+def _network(network: str, classes: int, size: int) -> nn.Module:
+    return make_backbone(
+        network, classes=classes, image_size=size, mean=[0.5] * 3, std=[0.25] * 3, seed=0
+    )
+
+
+def _plain(files: Path, network: str, size: int, workers: int) -> Callable[[], int]:
+    """Return a function that takes one step of the plain loop."""
+    from torchvision import datasets, transforms
+
+    way = transforms.Compose([
+        transforms.Resize(size),
+        transforms.CenterCrop(size),
+        transforms.Pad(size // 8, padding_mode="reflect"),
+        transforms.RandomCrop(size),
+        transforms.ToTensor(),
+    ])  # fmt: skip
+    folder = datasets.ImageFolder(str(files), way)
+    loader = torch.utils.data.DataLoader(
+        folder,
+        batch_size=BATCH,
+        shuffle=True,
+        drop_last=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )
+    model = _network(network, len(folder.classes), size).to(best_device())
+    model = model.to(memory_format=torch.contiguous_format)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    batches = _forever(loader)
+
+    def step() -> int:
+        images, labels = next(batches)
+        images, labels = images.to(best_device()), labels.to(best_device())
+        model.train()
+        optimiser.zero_grad()
+        F.cross_entropy(model(images), labels).backward()
+        optimiser.step()
+        return len(images)
+
+    return step
+
+
+def _forever(loader: Any) -> Iterator[tuple[Tensor, Tensor]]:
+    while True:
+        yield from loader

@@ -1,0 +1,45 @@
+"""Robustness after transfer: accuracy under attack of the transferred model."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from robust_transfer.attacks.evaluate import accuracy_under_attack
+
+
+def attack_transferred(
+    model: nn.Module, images: Tensor, labels: Tensor, attack: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Attack test images of a transferred model with PGD.
+
+    Args:
+        model: maps images in [0, 1] to logits; normalises inside.
+        images: (n, 3, size, size) uint8.
+        labels: (n,) int64.
+        attack: `transfer.robustness` of the config.
+
+    Returns:
+        For each epsilon: `attack_norm`, `attack_epsilon`, `attack_steps`, `attacked_images` and
+        `robust_accuracy`, the share of images right when clean and when attacked, in [0, 1].
+    """
+    found = []
+    for epsilon in sorted(attack["epsilons"]):
+        right = accuracy_under_attack(
+            model,
+            images,
+            labels,
+            norm=attack["norm"],
+            epsilon=epsilon,
+            step_size=attack["relative_step_size"] * epsilon,
+            steps=attack["attack_steps"],
+        )
+        found.append(
+            {
+                "attack_norm": attack["norm"],
+                "attack_epsilon": epsilon,
+                "attack_steps": attack["attack_steps"],
+                "attacked_images": len(images),
+                "robust_accuracy": float(right.double().mean()),
+            }
+        )
+    return found
