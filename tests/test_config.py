@@ -97,7 +97,7 @@ MISTAKES = {
     "division by zero": (
         {"pretrain.recipe.relative_step_size": "2/0"},
         "config.yaml, pretrain.recipe.relative_step_size: '2/0' does not fit. Allowed is a number, "
-        "such as 0.25, 5e-4 or 8/255 (step size / epsilon (nfgsm: 1)).",
+        "such as 0.25, 5e-4 or 8/255 (step size / epsilon).",
     ),
     "not a number": (
         {"pretrain.recipe.learning_rate": float("nan")},

@@ -69,7 +69,6 @@ PRETRAIN = {
     "label_smoothing": 0,
     "weight_average": 0,
     "epsilon_warmup": 0.3,
-    "method": "pgd",
     "compile": "off",
     "attack_steps": 3,
     "relative_step_size": 2 / 3,
