@@ -4,6 +4,7 @@ import csv
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -115,9 +116,22 @@ def test_a_batch_that_no_memory_holds_is_halved_for_all(monkeypatch):
         return lambda: None
 
     monkeypatch.setattr(benchmark_of_training, "make_step", make)
-    size, warm = benchmark_of_training._warmed_up(SMALL, list(MEANING), [4, 2], CPU, Kept())
+    monkeypatch.setattr(benchmark_of_training, "BATCHES", {"cpu": (4, 2)})
+    bench = benchmark_of_training._Bench(CPU, 1e15, float("inf"), Results({}))
+    size, warm = bench._warmed_up(SMALL, 1e6, float("inf"))
     assert (size, list(warm)) == (2, list(MEANING))
     assert ("ours", 4) not in built
+
+
+def test_a_batch_that_takes_too_long_is_halved(monkeypatch):
+    """The clock stands still, but for the first step, which says that a batch of 4 takes long."""
+    said = iter([0.0, 60.0, *[0.0, 1.0] * len(MEANING)])
+    monkeypatch.setattr(benchmark_of_training, "make_step", lambda *given: lambda: None)
+    monkeypatch.setattr(benchmark_of_training, "seconds_of", lambda step, device: next(said))
+    monkeypatch.setattr(benchmark_of_training, "BATCHES", {"cpu": (4, 2)})
+    bench = benchmark_of_training._Bench(CPU, 1e15, float("inf"), Results({}))
+    size, warm = bench._warmed_up(SMALL, 1e6, time.monotonic() + 100)
+    assert (size, len(warm)) == (2, len(MEANING))
 
 
 def test_methods_of_one_network_share_what_is_compiled():

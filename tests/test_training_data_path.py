@@ -4,6 +4,7 @@ import pytest
 import torch
 from robust_transfer.backbones.architectures import make_backbone
 from robust_transfer.images.build import build_cache
+from robust_transfer.training.device import free_memory_bytes
 from robust_transfer.training.loop import fit_pool
 from robust_transfer.training.pool import Streamed
 from robust_transfer.training.pretrain import pretrain
@@ -73,6 +74,15 @@ def test_a_split_above_the_limit_is_streamed_and_the_log_says_which(cache, capsy
     assert "letters, train: 72 images" in said[0]
     assert "on the device (cpu) as a whole" in said[0]
     assert "streamed by" in said[1]
+
+
+def test_no_more_than_half_of_the_free_memory_is_filled(cache, monkeypatch):
+    needed = 72 * 16 * 16 * 3
+    name = "robust_transfer.training.source.free_memory_bytes"
+    for free, streamed in ((2 * needed, False), (2 * needed - 2, True)):
+        monkeypatch.setattr(name, lambda device, free=free: free)
+        assert isinstance(source(cache, 1).pool("train"), Streamed) == streamed
+    assert 2**20 < free_memory_bytes(torch.device("cpu")) < 2**50
 
 
 def test_a_part_of_a_split_is_that_part(cache):

@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,20 @@ def test_fewer_gpus_than_asked_for_are_an_error(cache, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     with pytest.raises(ProcessFailedError, match="asks for 2 GPUs, but sees 1"):
         pretrain_on(2, cache, **settings(tmp_path))
+
+
+def test_processes_end_when_the_job_that_started_them_is_killed():
+    job = (
+        "import os, signal, subprocess, sys; sys.path.insert(0, sys.argv[1]);"
+        "from robust_transfer.training.launch import end_with_parent;"
+        "child = subprocess.Popen(['sleep', '60'], preexec_fn=end_with_parent);"
+        "print(child.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", job, str(LIBRARY)], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True, timeout=100)  # fmt: skip
+    state = Path(f"/proc/{int(done.stdout)}/stat")
+    for _ in range(200):
+        if not state.exists() or state.read_text().split()[2] == "Z":
+            return
+        time.sleep(0.05)
+    pytest.fail("the process lives on")

@@ -13,10 +13,10 @@ from robust_transfer.benchmark.clock import alternate, seconds_of, spread
 from robust_transfer.benchmark.memory import PeakMemory
 from robust_transfer.benchmark.variants import MEANING, Kept, Step, make_step, reason_against
 
-FEWEST_ROUNDS, MOST_ROUNDS = 3, 15
+FEWEST_ROUNDS, MOST_ROUNDS = 3, 11
 # Planning alone: the share of the matrix rate that float32 training without our care reaches.
 PLAIN_SHARE = {"cpu": 0.35, "cuda": 0.02}
-BATCHES = {"cpu": (128, 64, 32, 16, 8, 4), "cuda": (512, 256, 128, 64, 32)}
+BATCHES = {"cpu": (128, 64, 32, 16, 8, 4, 2), "cuda": (512, 256, 128, 64, 32)}
 
 
 @dataclass
@@ -40,7 +40,8 @@ def measure_training(
     """Measure every case in every variant, as far as the time goes.
 
     Each case gets an equal share of the time that is left. Batches are as large as the share
-    allows; a case that does not fit even with the smallest is left out, and the results say so.
+    allows; a case that does not fit even with the smallest is tried again at the end, with all the
+    time that is left then, or left out, and the results say so.
 
     Args:
         device: where.
@@ -59,53 +60,110 @@ def measure_training(
             "matrix_teraflop_per_second": rate / 1e12,
         }
     )
-    ends, waiting, kept = time.monotonic() + seconds, list(cases or all_cases()), Kept()
-    while waiting:
-        case = waiting.pop(0)
-        share = (ends - time.monotonic()) / (len(waiting) + 1)
-        _measure(case, device, rate, share, ends, results, kept)
+    bench = _Bench(device, rate, time.monotonic() + seconds, results)
+    waiting = list(cases or all_cases())
+    for case in waiting:
+        _note_what_cannot_be(case, results)
+    too_long = [case for n, case in enumerate(waiting) if not bench.measure(case, len(waiting) - n)]
+    for case in too_long:  # with all the time that the others have left
+        if not bench.measure(case, 1):
+            reason = f"{FEWEST_ROUNDS} rounds do not fit into the time"
+            results.left_out.append(_about(case) | {"variant": "all", "reason": reason})
     return results
 
 
-def _measure(
-    case: Case,
-    device: torch.device,
-    rate: float,
-    share: float,
-    ends: float,
-    results: Results,
-    kept: Kept,
-) -> None:
-    """Measure one case in its share of the time, or note why it is left out."""
-    started, about = time.monotonic(), _about(case)
-    reasons = {variant: reason_against(variant, case) for variant in MEANING}
-    for variant, reason in reasons.items():
+def _about(case: Case) -> dict[str, Any]:
+    return {"network": case.network, "image_size": case.image_size, "method": case.method}
+
+
+def _variants(case: Case) -> list[str]:
+    return [variant for variant in MEANING if reason_against(variant, case) is None]
+
+
+def _note_what_cannot_be(case: Case, results: Results) -> None:
+    for variant in MEANING:
+        reason = reason_against(variant, case)
         if reason is not None:
-            results.left_out.append(about | {"variant": variant, "reason": reason})
-    variants = [variant for variant, reason in reasons.items() if reason is None]
-    flop = forward_flop(case.network, case.image_size, CLASSES[case.image_size])
-    flop *= case.forward_passes
-    fitting = _batch_sizes(flop, len(variants), device, rate, share)
-    batch_size, warm = _warmed_up(case, variants, fitting, device, kept)
-    a_round = sum(each.seconds for each in warm.values())
-    # What compiling took beyond the share is taken from the cases to come.
-    if not warm or FEWEST_ROUNDS * a_round > max(ends - time.monotonic(), share):
-        reason = f"{FEWEST_ROUNDS} rounds do not fit into its {max(0.0, share):.0f} s of the time"
-        results.left_out.append(about | {"variant": "all", "reason": reason})
-        return
-    samples = alternate(
-        {name: each.step for name, each in warm.items()},
-        device,
-        warm={name: each.seconds for name, each in warm.items()},
-        seconds=share - (time.monotonic() - started),
-        fewest_rounds=FEWEST_ROUNDS,
-        most_rounds=MOST_ROUNDS,
-    )
-    print(f"benchmark: {case.network} at {case.image_size}, {case.method}", file=sys.stderr)
-    for name, taken in samples.items():
-        row = _row(batch_size, flop, rate, taken, samples["ours"])
-        memory = {"peak_memory_mib": warm[name].peak_memory_mib}
-        results.rows.append(about | {"variant": name} | row | memory)
+            results.left_out.append(_about(case) | {"variant": variant, "reason": reason})
+
+
+@dataclass(frozen=True)
+class _Warm:
+    """A variant that has run: its step, the seconds it takes, and its peak memory."""
+
+    step: Step
+    seconds: float
+    peak_memory_mib: float | None
+
+
+@dataclass
+class _Bench:
+    """Measures one case after the other until its time ends."""
+
+    device: torch.device
+    rate: float
+    ends: float
+    results: Results
+    kept: Kept = field(default_factory=Kept)
+
+    def measure(self, case: Case, waiting: int) -> bool:
+        """Measure a case in its share of the time; False: it does not fit.
+
+        Args:
+            case: what.
+            waiting: cases that share the time that is left, this one among them.
+        """
+        share = (self.ends - time.monotonic()) / waiting
+        ends = time.monotonic() + share
+        flop = forward_flop(case.network, case.image_size, CLASSES[case.image_size])
+        flop *= case.forward_passes
+        batch_size, warm = self._warmed_up(case, flop, ends)
+        if not warm:
+            return False
+        samples = alternate(
+            {name: each.step for name, each in warm.items()},
+            self.device,
+            warm={name: each.seconds for name, each in warm.items()},
+            seconds=ends - time.monotonic(),
+            fewest_rounds=FEWEST_ROUNDS,
+            most_rounds=MOST_ROUNDS,
+        )
+        print(f"benchmark: {case.network} at {case.image_size}, {case.method}", file=sys.stderr)
+        for name, taken in samples.items():
+            row = _row(batch_size, flop, self.rate, taken, samples["ours"])
+            memory = {"peak_memory_mib": warm[name].peak_memory_mib}
+            self.results.rows.append(_about(case) | {"variant": name} | row | memory)
+        return True
+
+    def _warmed_up(self, case: Case, flop: float, ends: float) -> tuple[int, dict[str, _Warm]]:
+        """Run each variant with the largest batch that memory and time hold.
+
+        Ours comes last: it alone could go on with too little memory, by halving its batch.
+        """
+        variants = _variants(case)
+        for batch_size in BATCHES[self.device.type]:
+            guess = batch_size * flop / (self.rate * PLAIN_SHARE[self.device.type])
+            warm: dict[str, _Warm] = {}
+            try:
+                for variant in sorted(variants, key=lambda name: name == "ours"):
+                    rounds = (FEWEST_ROUNDS + 1) * len(variants)
+                    if guess * rounds > ends - time.monotonic():
+                        break  # the model, or the first variant, says that it takes too long
+                    warm[variant] = self._warm(variant, case, batch_size)
+                    guess = 0 if len(warm) > 1 else warm[variant].seconds
+            except torch.OutOfMemoryError:
+                continue
+            if len(warm) == len(variants):
+                return batch_size, {variant: warm[variant] for variant in variants}
+        return 0, {}
+
+    def _warm(self, variant: str, case: Case, batch_size: int) -> _Warm:
+        """Build a variant and run it twice: the first time allocates, compiles and tunes."""
+        memory = PeakMemory(self.device)
+        step = make_step(variant, case, batch_size, self.device, self.kept)
+        seconds_of(step, self.device)
+        seconds, peak = seconds_of(step, self.device), memory.bytes()
+        return _Warm(step, seconds, None if peak is None else peak / 2**20)
 
 
 def _row(
@@ -126,48 +184,3 @@ def _row(
         "gigaflop_per_image": flop / 1e9,
         "share_of_matrix_rate": speed.median * flop / rate,
     }
-
-
-def _about(case: Case) -> dict[str, Any]:
-    return {"network": case.network, "image_size": case.image_size, "method": case.method}
-
-
-def _batch_sizes(
-    flop: float, variants: int, device: torch.device, rate: float, seconds: float
-) -> list[int]:
-    """Return the batches whose few rounds fit, by a rough model, the largest first."""
-    rounds = FEWEST_ROUNDS + 2  # two to warm up
-    an_image = flop / (rate * PLAIN_SHARE[device.type]) * variants * rounds
-    return [size for size in BATCHES[device.type] if size * an_image < seconds]
-
-
-@dataclass(frozen=True)
-class _Warm:
-    """A variant that has run: its step, the seconds it takes, and its peak memory."""
-
-    step: Step
-    seconds: float
-    peak_memory_mib: float | None
-
-
-def _warmed_up(
-    case: Case, variants: list[str], fitting: list[int], device: torch.device, kept: Kept
-) -> tuple[int, dict[str, _Warm]]:
-    """Build the variants with the largest batch that the memory holds, and run each twice.
-
-    The first time allocates, compiles and tunes. Ours comes last: it alone could go on with too
-    little memory, by halving its batch.
-    """
-    for batch_size in fitting:
-        warm: dict[str, _Warm] = {}
-        try:
-            for variant in sorted(variants, key=lambda name: name == "ours"):
-                memory = PeakMemory(device)
-                step = make_step(variant, case, batch_size, device, kept)
-                seconds_of(step, device)
-                seconds, peak = seconds_of(step, device), memory.bytes()
-                warm[variant] = _Warm(step, seconds, None if peak is None else peak / 2**20)
-        except torch.OutOfMemoryError:
-            continue
-        return batch_size, {variant: warm[variant] for variant in variants}
-    return 0, {}

@@ -1,10 +1,13 @@
 """Where the arithmetic runs."""
 
 import resource
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+
+MEMORY = Path("/proc/meminfo")
 
 
 def best_device() -> torch.device:
@@ -33,3 +36,13 @@ def peak_memory_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def free_memory_bytes(device: torch.device) -> float:
+    """Return the memory that is free now: the GPU's, or the machine's; infinity if unknown."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if not MEMORY.is_file():  # elsewhere than on Linux
+        return float("inf")
+    lines = (line.split() for line in MEMORY.read_text(encoding="ascii").splitlines())
+    return {words[0]: int(words[1]) for words in lines}["MemAvailable:"] * 1024

@@ -1,6 +1,9 @@
 """Pretraining on as many GPUs as the job was given: one process each, started by torchrun."""
 
+import contextlib
+import ctypes
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +17,8 @@ from robust_transfer.training import worker
 from robust_transfer.training.pretrain import pretrain
 
 LIBRARY = Path(worker.__file__).parents[2]  # from where `-m` finds the library
+
+PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
 class ProcessFailedError(UserError):
@@ -52,12 +57,26 @@ def pretrain_on(gpus: int, cache_folder: str | Path, **settings: Any) -> None:
         _torchrun(gpus, [str(file), str(threads)])
 
 
+def end_with_parent() -> None:
+    """Have Linux end this process when the one that started it dies, however that happens.
+
+    A killed job must not leave processes behind that train on and write its outputs.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # elsewhere than on Linux
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def _torchrun(processes: int, words: list[str]) -> None:
     """Run the worker in several processes and pass on what they say, into the job's log too."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += [f"--nproc-per-node={processes}", "-m", worker.__name__, *words]
     with subprocess.Popen(
-        command, cwd=LIBRARY, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=LIBRARY,
+        stderr=subprocess.STDOUT,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=end_with_parent,
     ) as running:
         assert running.stdout is not None
         try:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from robust_transfer.images.cache import ImageCache, load_cache
 from robust_transfer.images.splits import split_validation
+from robust_transfer.training.device import free_memory_bytes
 from robust_transfer.training.pool import Pool, Streamed, resident
 
 
@@ -59,11 +60,8 @@ class Source:
         return Streamed(self.cache, chosen, size, labels, workers)
 
     def _limit(self) -> float:
-        """Return the largest split that goes to the device: no more than half of a GPU's rest."""
-        if self.labels.is_cuda:
-            free, _ = torch.cuda.mem_get_info(self.labels.device)
-            return min(self.on_device_mb, free / 2e6)
-        return self.on_device_mb
+        """Return the largest split that goes to the device: no more than half of its free rest."""
+        return min(self.on_device_mb, free_memory_bytes(self.labels.device) / 2e6)
 
 
 def _say(text: str) -> None:
