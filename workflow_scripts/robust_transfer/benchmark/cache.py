@@ -1,0 +1,182 @@
+"""Reading a cache beside reading the folder: `python -m robust_transfer.benchmark.cache`.
+
+Both give every image once, in shuffled batches of square uint8 images, as a training epoch asks for
+them; the pixels are compared first. The alternative is torchvision's ImageFolder with Pillow, in as
+many worker processes as are allowed, or in this one: whichever is faster counts.
+"""
+
+import argparse
+import csv
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from robust_transfer.errors import DataError
+from robust_transfer.files import write_text
+from robust_transfer.images.build import build_cache
+from robust_transfer.images.cache import ImageCache, fixed_size_array, load_cache
+
+BATCH = 256
+Epoch = Callable[[], Iterator[Tensor]]
+COLUMNS = ("resolution", "size", "way", "images", "epoch", "seconds", "images_per_second")
+
+
+def measure(
+    images: Path, out: Path, *, native_size: int, workers: int, epochs: int
+) -> list[dict[str, Any]]:
+    """Measure at 32x32 and at native size, and write `cache.csv` and `cache.md`.
+
+    Args:
+        images: a folder with a folder a class.
+        out: folder of the results.
+        native_size: network input that images of native size are brought to, pixels a side.
+        workers: processes of either way.
+        epochs: measured of each way, one after the other in turns, after one that warms up.
+
+    Returns:
+        The rows of `cache.csv`.
+    """
+    rows: list[dict[str, Any]] = []
+    built = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for resolution, size in (("32", 32), ("native", native_size)):
+            folder = Path(scratch, resolution)
+            start = time.monotonic()
+            dataset = {"name": "images", "kind": "folder", "path": str(images.absolute()),
+                       "test_fraction": 0.1, "split_seed": 0}  # fmt: skip
+            build_cache(
+                dataset, resolution, folder, data_root="", on_bad_image="stop", workers=workers
+            )
+            built[resolution] = time.monotonic() - start
+            cache = load_cache(folder)
+            ways = _ways(cache, images, size, workers)
+            for epoch in range(epochs + 1):
+                for way, read in ways.items():
+                    seconds, count = _seconds(read)
+                    if epoch:  # the first warms up
+                        rate = count / seconds
+                        values = (resolution, size, way, count, epoch, seconds, rate)
+                        rows.append(dict(zip(COLUMNS, values, strict=True)))
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "cache.csv").open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    write_text(out / "cache.md", summary(rows, built, workers))
+    return rows
+
+
+def _ways(cache: ImageCache, images: Path, size: int, workers: int) -> dict[str, Epoch]:
+    """Return the ways to read one epoch, once all give the same pixels."""
+    from torchvision import datasets, transforms
+
+    prepare = transforms.Compose(
+        [transforms.Resize(size), transforms.CenterCrop(size), transforms.PILToTensor()]
+    )
+    folder = datasets.ImageFolder(str(images), transform=prepare)
+    _check_same_pixels(cache, folder, size)
+    ways: dict[str, Epoch] = {"cache": lambda: _from_cache(cache, size)}
+    for count in (workers, 0):
+        loader: DataLoader[Any] = DataLoader(
+            folder, BATCH, shuffle=True, num_workers=count, persistent_workers=count > 0,
+            multiprocessing_context="fork" if count else None,
+        )  # fmt: skip
+        ways[f"folder, {count} workers"] = lambda loader=loader: (batch for batch, _ in loader)  # type: ignore[misc]
+    return ways
+
+
+def _from_cache(cache: ImageCache, size: int) -> Iterator[Tensor]:
+    order = np.random.default_rng().permutation(len(cache))
+    for start in range(0, len(order), BATCH):
+        pixels = fixed_size_array(cache, order[start : start + BATCH], size)
+        yield torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def _check_same_pixels(cache: ImageCache, folder: Any, size: int, images: int = 64) -> None:
+    """Compare some images of both ways.
+
+    Raises:
+        DataError: an image differs, or the cache holds another number of images.
+    """
+    with (cache.folder / "files.csv").open(encoding="utf-8", newline="") as stream:
+        paths = [row["path"] for row in csv.DictReader(stream)]
+    places = {
+        Path(path).relative_to(folder.root).as_posix(): place
+        for place, (path, _) in enumerate(folder.samples)
+    }
+    if len(paths) != len(places):
+        raise DataError(f"{folder.root}: {len(paths)} images in the cache, {len(places)} listed.")
+    for row in np.linspace(0, len(paths) - 1, images).astype(int):
+        ours = fixed_size_array(cache, np.array([row]), size)[0]
+        theirs = folder[places[paths[row]]][0].permute(1, 2, 0).numpy()
+        # A native cache may round a pixel's middle elsewhere where torchvision resizes twice.
+        if np.abs(ours.astype(int) - theirs.astype(int)).max() > 1:
+            raise DataError(f"{paths[row]}: the two ways give different pixels.")
+
+
+def _seconds(read: Epoch) -> tuple[float, int]:
+    start, count = time.monotonic(), 0
+    for batch in read():
+        count += len(batch)
+    return time.monotonic() - start, count
+
+
+def summary(rows: list[dict[str, Any]], built: dict[str, float], workers: int) -> str:
+    """Spell medians and ratios as a Markdown table.
+
+    Args:
+        rows: of `cache.csv`.
+        built: seconds that each cache took, by resolution.
+        workers: processes of either way.
+    """
+    lines = [
+        f"{workers} processes, {os.cpu_count()} cores; medians of images a second.",
+        "",
+        "| resolution | size | images | cache | folder | ratio (lowest, highest) | build, s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for resolution, seconds in built.items():
+        mine = [row for row in rows if row["resolution"] == resolution]
+        rates: dict[str, list[float]] = {}
+        for row in mine:
+            rates.setdefault(row["way"], []).append(row["images_per_second"])
+        medians = {way: statistics.median(each) for way, each in rates.items()}
+        best = max((way for way in rates if way != "cache"), key=lambda way: medians[way])
+        ratios = [ours / theirs for ours, theirs in zip(rates["cache"], rates[best], strict=True)]
+        lines.append(
+            f"| {resolution} | {mine[0]['size']} | {mine[0]['images']} | {medians['cache']:,.0f} | "
+            f"{medians[best]:,.0f} ({best}) | {statistics.median(ratios):.1f} "
+            f"({min(ratios):.1f}, {max(ratios):.1f}) | {seconds:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, and print the table.
+
+    Args:
+        arguments: of the command line; None: those of this process.
+    """
+    parser = argparse.ArgumentParser(prog="robust_transfer.benchmark.cache", description=__doc__)
+    parser.add_argument("--out", required=True, type=Path, help="folder of the results")
+    parser.add_argument("--images", required=True, type=Path, help="folder with a folder a class")
+    parser.add_argument("--native-size", type=int, default=64, help="network input of native")
+    parser.add_argument("--workers", type=int, default=2, help="processes of either way")
+    parser.add_argument("--epochs", type=int, default=5, help="measured of each way")
+    given = parser.parse_args(arguments)
+    measure(given.images, given.out, native_size=given.native_size, workers=given.workers,
+            epochs=given.epochs)  # fmt: skip
+    print((given.out / "cache.md").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
