@@ -6,7 +6,6 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from robust_transfer.training import imagenet_augmentation as imagenet
 from robust_transfer.training.pixels import as_pixels
@@ -76,13 +75,21 @@ def _shift(images: Tensor, drawn: Drawn) -> Tensor:
     """Move each image by up to an eighth of its side; the edge is continued by reflection."""
     n, channels, height, width = images.shape
     pad = _pad(height)
-    padded = F.pad(as_pixels(images), (pad, pad, pad, pad), mode="reflect")
     down, right = (drawn[name].to(images.device) for name in ("down", "right"))
-    rows = (torch.arange(height, device=images.device) + down).view(n, 1, height, 1)
-    columns = (torch.arange(width, device=images.device) + right).view(n, 1, 1, width)
-    index = torch.arange(n, device=images.device).view(n, 1, 1, 1)
-    channel = torch.arange(channels, device=images.device).view(1, channels, 1, 1)
-    return padded[index, channel, rows, columns].contiguous(memory_format=torch.channels_last)
+    rows = _reflected(torch.arange(height, device=images.device) + down - pad, height)
+    columns = _reflected(torch.arange(width, device=images.device) + right - pad, width)
+    first = height * torch.arange(n, device=images.device).view(n, 1)
+    places = (first + rows).view(n, height, 1) * width + columns.view(n, 1, width)
+    # Whole pixels, still bytes, are moved: quicker than floats channel by channel.
+    pixels = images.permute(0, 2, 3, 1).reshape(-1, channels)
+    moved = pixels[places.flatten()].view(n, height, width, channels)
+    return as_pixels(moved.permute(0, 3, 1, 2))
+
+
+def _reflected(places: Tensor, size: int) -> Tensor:
+    """Bring places outside 0 to size - 1 back by reflection at the first and the last."""
+    places = places.abs()
+    return torch.minimum(places, 2 * (size - 1) - places)
 
 
 def _shift_flip(images: Tensor, drawn: Drawn) -> Tensor:
