@@ -181,7 +181,8 @@ def summary(rows: list[dict[str, Any]], built: dict[str, tuple[float, float]], w
     lines = [
         f"{workers} processes, {os.cpu_count()} cores; medians of images a second.",
         "",
-        "| resolution | size | images | cache | folder | ratio (least, most) | build, s | memory, MB |",
+        "| resolution | size | images | cache | folder | ratio (lowest, highest) | build, s "
+        "| memory, MB |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for resolution, (seconds, grown) in built.items():
