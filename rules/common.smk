@@ -10,7 +10,7 @@ from snakemake.iocontainers import Wildcards
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
-from robust_transfer.config.check import check_config
+from robust_transfer.config.check import check_config, what_is_missing
 from robust_transfer.config.grid import NO_SOURCE
 from robust_transfer.config.transfer_recipes import cell_of, recipe_of
 from robust_transfer.errors import UserError
@@ -22,8 +22,12 @@ from robust_transfer.records.digests import code_digest as digest_of_closure
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "1000000000")
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "10000000000")
 
+# A plan needs no data: a dry run says what is missing and goes on.
+PLANNING = workflow.output_settings.dryrun
 try:
-    study = check_config(config)
+    if PLANNING and workflow.is_main_process:
+        print(*what_is_missing(config), sep="\n", end="", file=sys.stderr)
+    study = check_config(config, data_root_must_exist=not PLANNING)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 

@@ -60,6 +60,6 @@ def test_the_ratio_is_to_the_faster_of_the_alternatives():
         for way, each in rates.items()
         for rate in each
     ]
-    text = benchmark.summary(rows, {"32": 1.0}, 2)
+    text = benchmark.summary(rows, {"32": (1.0, 5.0)}, 2)
     assert "10.0 (8.0, 12.0)" in text
     assert "folder, 2 workers" in text

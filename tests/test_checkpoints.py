@@ -16,6 +16,8 @@ from robust_transfer.backbones.importing import import_backbone
 from robust_transfer.backbones.weights import load_backbone, save_backbone
 from robust_transfer.config.released import released_models
 from robust_transfer.errors import DataError
+from robust_transfer.images.build import build_cache
+from robust_transfer.training.score import evaluate_backbone
 from torch import nn
 
 PAPER = ("resnet18", "resnet50", "wide_resnet50_2", "wide_resnet50_4", "densenet161",
@@ -295,3 +297,37 @@ def test_the_released_models_are_the_67_of_the_paper_with_their_accuracies():
     assert len(models) == 67
     assert models["resnet50", "l2", 3.0].source_accuracy == 0.6283
     assert models["wide_resnet50_2", "linf", 4 / 255].file == "wide_resnet50_2_linf_eps4.0.ckpt"
+
+
+def scored(tmp_path, published):
+    """Import weights that came with an accuracy, and score them on their source."""
+    model = make_backbone("resnet_small_w4", classes=12, image_size=32, mean=MEAN, std=STD, seed=0)
+    torch.save(plain_state(model), tmp_path / "x.pth")
+    identity = IDENTITY | {"architecture": "resnet_small_w4"}
+    import_backbone(tmp_path / "x.pth", identity, weights(source_accuracy=published),
+                    image_size=32, outputs=outputs(tmp_path))  # fmt: skip
+    source = {"name": "letters", "kind": "toy", "alphabet": "letters", "size": 32, "n_train": 24,
+              "n_test": 600, "seed": 0, "grating": 0}  # fmt: skip
+    build_cache(source, "native", tmp_path / "cache", data_root=tmp_path, on_bad_image="stop")
+    evaluate_backbone(
+        tmp_path / "w.safetensors", outputs(tmp_path)["cost"], tmp_path / "cache",
+        evaluation={"attack_steps": 1, "relative_step_size": 1, "epsilons": [0.1], "images": 4},
+        example_images=1, record=tmp_path / "scores.json", examples=tmp_path / "examples.npz",
+        on_device_mb=1000,
+    )  # fmt: skip
+    return json.loads((tmp_path / "scores.json").read_text())
+
+
+def test_the_accuracy_on_the_source_is_set_beside_the_published_one(tmp_path):
+    record = scored(tmp_path, 1 / 12)
+    assert record["published_accuracy"] == 1 / 12
+    assert record["published_difference"] == pytest.approx(record["source_accuracy"] - 1 / 12)
+
+
+def test_weights_far_from_their_published_accuracy_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"published is 62\.8%.*\n.*read amiss"):
+        scored(tmp_path, 0.6283)
+
+
+def test_weights_without_a_published_accuracy_are_scored_alone(tmp_path):
+    assert "published_accuracy" not in scored(tmp_path, None)

@@ -64,6 +64,11 @@ def entry(**changes):
 
 # Each mistake: what is changed in the demo, the whole message (or its beginning and its end).
 MISTAKES = {
+    "export without protocol clean": (
+        {"report.export": True, "transfer.protocols": ["paper"]},
+        "config.yaml, report.export: true, where transfer.protocols has no clean. A model is "
+        "chosen on validation and exported by protocol clean: add it, or set export: false.",
+    ),
     "unknown key": (
         {"transfer.mode": ["fixed"]},
         "config.yaml, transfer: unknown key 'mode'. This section knows modes, protocols, seeds, "

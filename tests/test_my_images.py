@@ -14,7 +14,6 @@ from PIL import Image
 from robust_transfer.backbones.architectures import make_backbone
 from robust_transfer.config.shorthand import expand_shorthand
 from robust_transfer.errors import ConfigError, DataError
-from robust_transfer.images.cache import fixed_size_array, load_cache
 from robust_transfer.transfer.export import choose_run
 from robust_transfer.transfer.mistakes import confusion, losses, most_wrong
 from robust_transfer.transfer.predictions import Predictions, load_predictions
@@ -24,16 +23,18 @@ from workflow import ROOT, environment, snakemake
 
 EXPORT = Path("results/my_images/export/my_images/native")
 QUICK = ("--configfile", "studies/my_images.yaml", "my_images_quick.yaml")
-#: Loads the model by the snippet alone, and gives its logits of images as a network reads them.
+#: Loads the model by the snippet alone, and gives its logits of image files.
 ASK = """
 import runpy, sys
+script, out, *files = sys.argv[1:]
+sys.argv = [script]
 import numpy as np, torch
-made = runpy.run_path(sys.argv[1])
+from PIL import Image
+made = runpy.run_path(script)
 assert not [name for name in sys.modules if name.startswith("robust_transfer")]
-pixels = torch.from_numpy(np.load(sys.argv[2])).permute(0, 3, 1, 2).float() / 255
-normalise = made["prepare"].transforms[-1]
+images = torch.stack([made["prepare"](Image.open(file).convert("RGB")) for file in files])
 with torch.inference_mode():
-    np.save(sys.argv[3], torch.cat([made["network"](normalise(x)) for x in pixels.split(16)]))
+    np.save(out, made["network"](images))
 """
 
 
@@ -89,14 +90,14 @@ def chosen_run(folder):
 
 def test_the_snippet_alone_loads_the_model_and_it_says_what_the_transfer_stored(answered, tmp_path):
     stored = chosen_run(answered)
-    manifest = next((answered / "cache").rglob("manifest.json"))
-    cache = load_cache(manifest.parent)
-    pixels = fixed_size_array(cache, stored.index, about(answered)["image_size"])
-    np.save(tmp_path / "pixels.npy", pixels)
+    with next((answered / "cache").rglob("native/files.csv")).open(encoding="utf-8") as stream:
+        paths = {int(row["index"]): row["path"] for row in csv.DictReader(stream)}
+    files = [answered / "my photos" / paths[index] for index in stored.index.tolist()]
     (tmp_path / "ask.py").write_text(ASK, encoding="utf-8")
     words = [sys.executable, "ask.py", answered / EXPORT / "load_model.py"]
-    words += [tmp_path / "pixels.npy", tmp_path / "logits.npy"]
-    subprocess.run(words, cwd=tmp_path, env=environment(), check=True)
+    subprocess.run(
+        [*words, tmp_path / "logits.npy", *files], cwd=tmp_path, env=environment(), check=True
+    )
     logits = np.load(tmp_path / "logits.npy")
     np.testing.assert_allclose(logits, stored.logits, rtol=1e-3, atol=2e-3)
     exported = load_predictions(answered / EXPORT / "logits.npz")

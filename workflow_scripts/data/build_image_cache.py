@@ -11,5 +11,6 @@ if __name__ == "__main__":  # spawned worker processes import this file again
             resolution=snakemake.wildcards.resolution,
             folder=Path(snakemake.output.manifest).parent,
             workers=snakemake.threads,
+            code=snakemake.params.code,
             **snakemake.params.settings,
         )

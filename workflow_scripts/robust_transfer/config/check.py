@@ -9,7 +9,11 @@ from robust_transfer.config.backbone_checks import check_backbones
 from robust_transfer.config.dataset_checks import check_datasets, check_files
 from robust_transfer.config.import_checks import check_imports
 from robust_transfer.config.problems import Problem, describe, shown
-from robust_transfer.config.replicate_checks import check_amount, check_replicates
+from robust_transfer.config.replicate_checks import (
+    check_amount,
+    check_export,
+    check_replicates,
+)
 from robust_transfer.config.schema import StudyConfig
 from robust_transfer.config.shorthand import expand_shorthand
 from robust_transfer.config.study import Study, expand_study
@@ -21,7 +25,23 @@ CHECKS: tuple[Callable[[dict[str, Any]], Iterator[Problem]], ...] = (
     check_imports,
     check_amount,
     check_replicates,
+    check_export,
 )
+
+
+def what_is_missing(config: dict[str, Any], *, where: str = "config.yaml") -> list[str]:
+    """Say which folders and files the study reads and are not there; a plan needs none of them.
+
+    Args:
+        config: as YAML gives it; may be wrong elsewhere.
+        where: the file or files that it comes from, for messages.
+
+    Raises:
+        ConfigError: a shorthand is wrong.
+    """
+    if not isinstance(config, dict):
+        return []
+    return [f"missing: {each.text(where)}" for each in check_files(expand_shorthand(config))]
 
 
 def check_config(

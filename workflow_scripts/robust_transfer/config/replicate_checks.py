@@ -55,3 +55,20 @@ def check_replicates(config: dict[str, Any]) -> Iterator[Problem]:
             f"epsilon {epsilon:g} has one pretraining seed as well. Give transfer.seeds at least "
             "2 seeds, or every entry of pretrain.backbones, or remove welch from analysis.tests.",
         )
+
+
+def check_export(config: dict[str, Any]) -> Iterator[Problem]:
+    """Yield an export without the protocol that it exports from.
+
+    Args:
+        config: may be wrong elsewhere.
+    """
+    protocols = value_at(config, "transfer", "protocols")
+    wanted = value_at(config, "report", "export") is True
+    if wanted and isinstance(protocols, list) and "clean" not in protocols:
+        yield Problem(
+            "report.export",
+            "true, where transfer.protocols has no clean",
+            "A model is chosen on validation and exported by protocol clean: add it, or set "
+            "export: false.",
+        )

@@ -1,32 +1,25 @@
 """Building an image cache: list, decode, resize, write, in bounded memory."""
 
 import hashlib
-import multiprocessing
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from robust_transfer.errors import ConfigError, DataError, did_you_mean
 from robust_transfer.images import resize
-from robust_transfer.images.decode import BadImageError, decode
 from robust_transfer.images.embedded import list_toy, list_uci_digits
 from robust_transfer.images.folder import list_folder
 from robust_transfer.images.listing import Listing
+from robust_transfer.images.parts import Recipe, fill_from_files
 from robust_transfer.images.published.read import READERS, list_published
 from robust_transfer.images.published.table import list_table
+from robust_transfer.images.stream import PixelStream
 from robust_transfer.images.write import Entry, write_cache
 from robust_transfer.progress import progress
 
 KINDS = ("toy", "uci_digits", "folder", "csv", *READERS)
-_CHUNK = 32  # images a task of a worker
-_TASKS_AHEAD = 4  # tasks a worker may be ahead of the writer: bounds memory
 
 
 def build_cache(
@@ -38,8 +31,11 @@ def build_cache(
     on_bad_image: str,
     native_short_side: int | None = None,
     workers: int = 1,
+    code: str = "",
 ) -> None:
     """Build the image cache of one dataset at one resolution; the order of work never shows.
+
+    A build of files that was killed is gone on from: see `parts`.
 
     Args:
         dataset: its definition in the config: `name`, `kind` and the keys of that kind.
@@ -49,11 +45,39 @@ def build_cache(
         on_bad_image: `stop`, or `leave_out`: record it in the manifest and go on.
         native_short_side: reduce a longer shorter side of native images to so many pixels.
         workers: processes that decode; 1: this one.
+        code: digest of the code: what other code left is not gone on from.
 
     Raises:
         ConfigError: unknown kind, resolution or `on_bad_image`.
         DataError: images are missing, unreadable or contradict each other; the disk refuses.
     """
+    _check(dataset, resolution, on_bad_image)
+    listing = list_dataset(dataset, data_root)
+    recipe = Recipe(listing.root or Path(), resolution, native_short_side)
+    label = f"{dataset['name']}, {resolution}"
+
+    def fill(stream: PixelStream) -> Iterator[Entry]:
+        if listing.pixels is not None:
+            entries = _fill_from_memory(stream, listing, recipe)
+        else:
+            entries = fill_from_files(stream, listing, recipe, workers)
+        if on_bad_image == "stop":
+            entries = _stopping_at_bad_images(entries, listing, dataset["name"])
+        return progress(entries, total=len(listing), label=label)
+
+    write_cache(
+        folder,
+        fill,
+        listing,
+        question=recipe.question(listing, code),
+        dataset=dataset["name"],
+        resolution=resolution,
+        resize=resize.in_words(resolution, native_short_side),
+    )
+
+
+def _check(dataset: dict[str, Any], resolution: str, on_bad_image: str) -> None:
+    """Refuse what is no resolution or no policy."""
     if on_bad_image not in ("stop", "leave_out"):
         raise ConfigError(
             f"data, on_bad_image: there is no '{on_bad_image}'.\n  Choose stop or leave_out."
@@ -64,20 +88,6 @@ def build_cache(
             f"dataset '{dataset['name']}', resolution: '{resolution}' is neither native nor a "
             "number of pixels a side."
         )
-    listing = list_dataset(dataset, data_root)
-    recipe = _Recipe(listing.root, resolution, native_short_side)
-    entries = _entries(listing, recipe, workers)
-    if on_bad_image == "stop":
-        entries = _stopping_at_bad_images(entries, listing, dataset["name"])
-    label = f"{dataset['name']}, {resolution}"
-    write_cache(
-        folder,
-        progress(entries, total=len(listing), label=label),
-        listing,
-        dataset=dataset["name"],
-        resolution=resolution,
-        resize=resize.in_words(resolution, native_short_side),
-    )
 
 
 def list_dataset(dataset: dict[str, Any], data_root: str | Path) -> Listing:
@@ -109,84 +119,15 @@ def list_dataset(dataset: dict[str, Any], data_root: str | Path) -> Listing:
             )
 
 
-@dataclass(frozen=True)
-class _Recipe:
-    """What a worker needs to know to prepare a file."""
-
-    root: Path | None
-    resolution: str
-    native_short_side: int | None
-
-    def prepare(self, image: Image.Image) -> np.ndarray:
-        """Bring one RGB image to the resolution."""
-        return resize.prepared(image, self.resolution, self.native_short_side)
-
-
-Task = tuple[_Recipe, int, tuple[str, ...]]  # recipe, index of the first file, paths
-
-
-def _entries(listing: Listing, recipe: _Recipe, workers: int) -> Iterator[Entry]:
-    """Prepare all images in the order of the listing."""
-    if listing.pixels is not None:
-        for index, pixels in enumerate(listing.pixels):
-            digest = hashlib.sha256(pixels.tobytes()).hexdigest()
-            yield Entry(index, recipe.prepare(Image.fromarray(pixels)), digest)
-        return
-    tasks = (
-        (recipe, first, listing.paths[first : first + _CHUNK])
-        for first in range(0, len(listing), _CHUNK)
-    )
-    if workers == 1:
-        for task in tasks:
-            yield from _prepare_files(*task)
-    else:
-        yield from _in_parallel(tasks, workers)
-
-
-def _in_parallel(tasks: Iterator[Task], workers: int) -> Iterator[Entry]:
-    """Prepare files in processes of their own; results come in order, few are kept waiting."""
-    # Spawned, not forked: a fork of a process with threads (BLAS, torch) may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        waiting: deque[Future[list[Entry]]] = deque()
-        try:
-            for task in tasks:
-                waiting.append(pool.submit(_prepare_files, *task))
-                if len(waiting) > workers * _TASKS_AHEAD:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        except BrokenProcessPool:
-            raise DataError(
-                "a process that decodes images was ended from outside, most likely for want of "
-                "memory.\n  Ask for more memory, or for fewer threads."
-            ) from None
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _prepare_files(recipe: _Recipe, first: int, paths: tuple[str, ...]) -> list[Entry]:
-    """Read, decode and resize some files, in a worker or here."""
-    return [_prepare_file(recipe, first + place, path) for place, path in enumerate(paths)]
-
-
-def _prepare_file(recipe: _Recipe, index: int, path: str) -> Entry:
-    """Read, decode and resize one file."""
-    assert recipe.root is not None
-    full = recipe.root / path
-    try:
-        content = full.read_bytes()
-    except OSError as error:  # the disk's fault, not the image's: never left out
-        raise DataError(
-            f"{full}: the file cannot be read: {error.strerror}.\n"
-            "  Check the permissions and the disk."
-        ) from None
-    digest = hashlib.sha256(content).hexdigest()
-    try:
-        return Entry(index, recipe.prepare(decode(content)), digest)
-    except BadImageError as problem:
-        return Entry(index, None, digest, str(problem))
+def _fill_from_memory(stream: PixelStream, listing: Listing, recipe: Recipe) -> Iterator[Entry]:
+    """Append images that are no files."""
+    assert listing.pixels is not None
+    for index, pixels in enumerate(listing.pixels):
+        digest = hashlib.sha256(pixels.tobytes()).hexdigest()
+        image = Image.fromarray(pixels)
+        made = resize.prepared(image, recipe.resolution, recipe.native_short_side)
+        stream.append(made)
+        yield Entry(index, digest, (made.shape[0], made.shape[1]))
 
 
 def _stopping_at_bad_images(

@@ -3,11 +3,12 @@
 import contextlib
 import csv
 import errno
+import fcntl
 import io
 import os
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from robust_transfer.errors import DataError
 from robust_transfer.files import sha256, write_array, write_json, write_text
 from robust_transfer.images.cache import ARRAYS, SCHEMA_VERSION
 from robust_transfer.images.listing import Listing
+from robust_transfer.images.stream import PixelStream
 
 FILES = (*(f"{name}.npy" for name in ARRAYS), "files.csv", "manifest.json")  # manifest last
-_HEADER_BYTES = 128
 _DISK_ERRORS = {
     errno.ENOSPC: "the disk is full. Free some space, or set cache_root to another disk",
     errno.EDQUOT: "your disk quota is used up. Free some space, or move cache_root elsewhere",
@@ -32,53 +33,63 @@ _DISK_ERRORS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+class InterruptedBuildError(DataError):
+    """A build was ended from outside: what is done is kept, and gone on from."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class Entry:
-    """One image on its way into a cache.
+    """One image of a cache; there are millions, so it holds no pixels.
 
     Attributes:
         index: position in the listing.
-        pixels: (height, width, 3) uint8; None when the file is no readable image.
         sha256: of the bytes of the original, hexadecimal.
+        shape: height and width, pixels; None when the file is no readable image.
         problem: why there are no pixels; empty when there are.
     """
 
     index: int
-    pixels: np.ndarray | None
     sha256: str
+    shape: tuple[int, int] | None
     problem: str = ""
 
 
 def write_cache(
-    folder: str | Path, entries: Iterable[Entry], listing: Listing, **described: Any
+    folder: str | Path,
+    fill: "Callable[[PixelStream], Iterable[Entry]]",
+    listing: Listing,
+    *,
+    question: str,
+    **described: Any,
 ) -> None:
-    """Write a cache from images that arrive one at a time, in the order of the listing.
+    """Write a cache from images that arrive in the order of the listing.
 
     Files are written to a folder of their own inside `folder` and renamed when all are complete,
-    the manifest last; whatever goes wrong, no half cache is left.
+    the manifest last; whatever goes wrong, no half cache is left. A build that is killed leaves
+    that folder, and the next one with the same question finds it.
 
     Args:
         folder: where to; made when it is missing.
-        entries: one an image of `listing`, in its order; those without pixels are left out and
-            recorded in the manifest.
+        fill: appends the pixels to the stream and yields an entry an image of `listing`, in its
+            order; those without a shape are left out and recorded in the manifest.
         listing: what the dataset consists of.
+        question: what an unfinished build must have been an answer to, to be gone on from.
         described: `dataset`, `resolution` and `resize`, for the manifest.
 
     Raises:
         DataError: the disk is full or read-only, or a class lost its last training image.
     """
     folder = Path(folder)
-    with _disk_errors_explained(folder), _staging(folder) as staging:
+    with _disk_errors_explained(folder), _staging(folder, question) as staging:
         kept: list[Entry] = []
         left_out: list[dict[str, str]] = []
         with PixelStream(staging / "images.npy") as stream:
-            for entry in entries:
-                if entry.pixels is None:
+            for entry in fill(stream):
+                if entry.shape is None:
                     name = listing.name_of(entry.index)
                     left_out.append({"path": name, "reason": entry.problem})
-                    continue
-                stream.append(entry.pixels)
-                kept.append(Entry(entry.index, None, entry.sha256))  # the pixels may go
+                else:
+                    kept.append(entry)
         write_array(staging / "shapes.npy", np.array(stream.shapes, np.int32).reshape(-1, 2))
         labels = listing.labels[[entry.index for entry in kept]]
         write_array(staging / "labels.npy", labels.astype(np.int64))
@@ -88,53 +99,6 @@ def write_cache(
         (folder / "manifest.json").unlink(missing_ok=True)  # an older cache ends here
         for name in FILES:
             (staging / name).replace(folder / name)
-
-
-class PixelStream:
-    """An .npy file of images whose number and sizes are known only at the end."""
-
-    def __init__(self, path: Path) -> None:
-        self.shapes: list[tuple[int, int]] = []
-        self._stream = path.open("wb")
-
-    def __enter__(self) -> "PixelStream":
-        """Leave room for the header."""
-        self._stream.write(bytes(_HEADER_BYTES))
-        return self
-
-    def append(self, pixels: np.ndarray) -> None:
-        """Write one image: (height, width, 3) uint8."""
-        height, width, channels = pixels.shape
-        if channels != 3 or pixels.dtype != np.uint8:
-            raise ValueError(
-                f"an image is {pixels.dtype} {pixels.shape}, expected uint8 (h, w, 3)."
-            )
-        self.shapes.append((height, width))
-        self._stream.write(np.ascontiguousarray(pixels).data)
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Write the header: one array when all images are one size, otherwise plain bytes."""
-        with self._stream:
-            if kind is not None:
-                return
-            flat = (sum(height * width * 3 for height, width in self.shapes),)
-            one_size = len(set(self.shapes)) == 1
-            shape = (len(self.shapes), *self.shapes[0], 3) if one_size else flat
-            self._stream.seek(0)
-            self._stream.write(_npy_header(shape))
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-
-
-def _npy_header(shape: tuple[int, ...]) -> bytes:
-    """Spell the header of a uint8 array, version 1.0 of the format, at a fixed length.
-
-    Source: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
-    """
-    magic = b"\x93NUMPY\x01\x00"
-    room = _HEADER_BYTES - len(magic) - 2
-    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape!r}, }}"
-    return magic + room.to_bytes(2, "little") + (text.ljust(room - 1) + "\n").encode("ascii")
 
 
 def _table(kept: list[Entry], listing: Listing) -> str:
@@ -199,29 +163,40 @@ def _in_both_splits(kept: list[Entry], listing: Listing) -> list[list[str]]:
 
 
 @contextlib.contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
-    """Make a folder for unfinished files; remove it, and those of builds that died, at the end."""
+def _staging(folder: Path, question: str) -> Iterator[Path]:
+    """Give the folder of an unfinished build with this question; others that died are removed.
+
+    It is removed at the end, after an error too; only what ends the process, or interrupts the
+    build, leaves it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    prefix = f".unfinished-{socket.gethostname()}-"
-    for old in folder.glob(f"{prefix}*"):
-        if not _is_running(int(old.name.removeprefix(prefix))):
-            shutil.rmtree(old, ignore_errors=True)
-    staging = folder / f"{prefix}{os.getpid()}"
-    staging.mkdir()
-    try:
-        yield staging
-    finally:
+    with contextlib.ExitStack() as locks:
+        staging = folder / f".unfinished-{question}"
+        if not _locked(staging, locks):  # another process builds the same: each on its own
+            staging = folder / f".unfinished-{question}-{socket.gethostname()}-{os.getpid()}"
+            _locked(staging, locks)
+        for old in folder.glob(".unfinished-*"):
+            with contextlib.ExitStack() as lock:
+                if old != staging and _locked(old, lock):
+                    shutil.rmtree(old, ignore_errors=True)
+        try:
+            yield staging
+        except (InterruptedBuildError, KeyboardInterrupt):
+            raise
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _is_running(process: int) -> bool:
-    """Say whether a process of this machine is alive."""
+def _locked(folder: Path, stack: contextlib.ExitStack) -> bool:
+    """Make a folder and lock it until the stack ends; say whether no other process has it."""
+    folder.mkdir(exist_ok=True)
+    lock = stack.enter_context((folder / "lock").open("a"))
     try:
-        os.kill(process, 0)  # signal 0 only asks
-    except ProcessLookupError:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
         return False
-    except PermissionError:
-        return True
     return True
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from robust_transfer.attacks.evaluate import accuracy_under_attack
 from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.backbones.weights import load_backbone
+from robust_transfer.errors import DataError
 from robust_transfer.files import write_json
 from robust_transfer.training.device import best_device
 from robust_transfer.training.evaluation import right_over, rightly_classified
@@ -19,6 +20,8 @@ from robust_transfer.training.pool import Pool
 from robust_transfer.training.source import Source, load_source
 
 SCHEMA_VERSION = 1
+#: Largest difference from a published accuracy: another resize and crop shift it by about a point.
+FAR = 0.03
 PROBE_IMAGES = 4  # test images kept with their logits: an audit asks the weights again
 COSTS = ("seconds", "images_through_network", "peak_memory_bytes", "device")
 
@@ -60,6 +63,7 @@ def evaluate_backbone(
     test = source.pool("test")
     attacks = _attacks(header["norm"], evaluation)
     scores = _scores(backbone, source, test, evaluation["images"], attacks)
+    scores |= against_published(header, scores["source_accuracy"], len(test), where=weights)
     write_json(record, _about(header) | _cost(cost) | scores)
     shown = torch.arange(min(len(test), max(example_images, PROBE_IMAGES)))
     images, labels = next(test.batches([shown]))
@@ -94,6 +98,37 @@ def _scores(
         "n_test": len(test),
         "n_attacked": n,
     }
+
+
+def against_published(
+    header: dict[str, Any], measured: float, n_test: int, *, where: str | Path
+) -> dict[str, float]:
+    """Compare the accuracy of imported weights on their source with the published one.
+
+    Args:
+        header: of the weights; those that are not imported, or came without an accuracy, pass.
+        measured: accuracy on the source's test split, in [0, 1].
+        n_test: images that it is of.
+        where: the weights, for the message.
+
+    Returns:
+        `published_accuracy` and `published_difference` (measured minus published), or nothing.
+
+    Raises:
+        DataError: they are further apart than `FAR` and the chance of few test images explain.
+    """
+    published = (header.get("imported") or {}).get("source_accuracy")
+    if published is None:
+        return {}
+    difference = measured - published
+    chance = 4 * (published * (1 - published) / n_test) ** 0.5
+    if abs(difference) > FAR + chance:
+        raise DataError(
+            f"{where}: right on {measured:.1%} of the source's {n_test} test images, published is "
+            f"{published:.1%}.\n  The weights were read amiss, or it is another model, or another "
+            "test split: check architecture, mean and std of the import, and the source's images."
+        )
+    return {"published_accuracy": published, "published_difference": difference}
 
 
 def _share(right: Tensor) -> float:

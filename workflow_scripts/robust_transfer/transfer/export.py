@@ -83,13 +83,7 @@ def export_model(
         backbone.to(target.images.device), target, own["recipe"], run, outputs["model"], question
     )
     model = outcome.model().eval()
-    about = {
-        **{key: cell[key] for key in ("dataset", "resolution")},
-        "native_short_side": native_short_side,
-        **{key: run[key] for key in ("backbone", *CANDIDATE, "epsilon")},
-        **{key: run[key] for key in ("pretrain_seed", "transfer_seed", "selected")},
-        **{key: header[key] for key in ("image_size", "mean", "std")},
-    }
+    about = _about(run, cell, header) | {"native_short_side": native_short_side}
     _write_model(outputs, model, about, list(load_cache(cache_folder).classes))
     said = Predictions(stored.index, stored.labels, exact_logits(model, target).numpy())
     save_predictions(outputs["logits"], said)
@@ -98,6 +92,16 @@ def export_model(
     record |= {"seconds": _seconds(run, model, target, start)}
     write_json(outputs["about"], record)
     remove_states(outputs["model"])
+
+
+def _about(run: dict[str, Any], cell: dict[str, Any], header: dict[str, Any]) -> dict[str, Any]:
+    """Say which run is exported, and what its network takes."""
+    keys = ("backbone", *CANDIDATE, "epsilon", "pretrain_seed", "transfer_seed", "selected")
+    return {
+        **{key: cell[key] for key in ("dataset", "resolution")},
+        **{key: run[key] for key in keys},
+        **{key: header[key] for key in ("image_size", "mean", "std")},
+    }
 
 
 def choose_run(row: dict[str, str], runs: list[dict[str, Any]], *, where: str | Path) -> int:
@@ -119,7 +123,8 @@ def choose_run(row: dict[str, str], runs: list[dict[str, Any]], *, where: str | 
     ]
     if not places:
         raise DataError(f"{where}: recommends what no transfer of this study is: {row}.")
-    return max(places, key=lambda place: (runs[place]["validation_accuracy"], -place))
+    # Where nothing could be held out there is no validation accuracy: the first run is taken.
+    return max(places, key=lambda place: (runs[place]["validation_accuracy"] or 0.0, -place))
 
 
 @torch.inference_mode()
