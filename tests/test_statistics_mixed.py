@@ -142,6 +142,12 @@ def test_too_little_for_a_model_is_refused():
         mixed_model(study(datasets=1, backbones=2), confidence=0.95)
 
 
+def test_accuracies_that_are_all_equal_are_refused():
+    """A perfect model on an easy folder: nothing varies, so no variance can be estimated."""
+    with pytest.raises(DataError, match="no variance"):
+        mixed_model(study().assign(accuracy=1.0, n_test=100), confidence=0.95)
+
+
 # The tables
 
 
