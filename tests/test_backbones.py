@@ -1,6 +1,10 @@
 """Backbones: normalisation inside, head apart, weights that come back bit for bit."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +17,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.3, 0.25]
+
+SCRIPTS = Path(__file__).parents[1] / "workflow_scripts"
 
 
 def backbone(architecture="resnet_small_w4", classes=7, image_size=32, seed=0):
@@ -133,3 +139,15 @@ def test_an_unknown_architecture_is_refused():
 def test_a_network_without_a_linear_layer_is_refused():
     with pytest.raises(ValueError, match="no linear layer"):
         Backbone(nn.Sequential(nn.Conv2d(3, 3, 1)), mean=MEAN, std=STD)
+
+
+def test_building_a_small_backbone_without_weights_imports_no_compiler():
+    """It takes a job seconds, which a study of many small jobs would pay in each."""
+    code = (
+        "import sys; from robust_transfer.backbones.architectures import make_backbone; "
+        "make_backbone('resnet_small', classes=2, image_size=32, mean=[0] * 3, std=[1] * 3, "
+        "seed=None); assert not {'torch._dynamo', 'sympy'} & set(sys.modules)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(SCRIPTS)}, check=True
+    )

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.backbones.small_resnet import SmallResNet
@@ -38,14 +40,23 @@ def make_backbone(
         ConfigError: no such architecture.
     """
     if seed is None:
-        with torch.device("meta"):
+        with _NothingDrawn():
             network = _network(architecture, classes, image_size)
-        network = network.to_empty(device="cpu")
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = _network(architecture, classes, image_size)
     return Backbone(network, mean=mean, std=std).to(memory_format=torch.channels_last)
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves weights undrawn. The meta device would too, but imports a compiler: 2 s a job."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        drawing = func in (Tensor.normal_, Tensor.uniform_)
+        return args[0] if drawing else func(*args, **(kwargs or {}))
 
 
 def _network(architecture: str, classes: int, image_size: int) -> nn.Module:
