@@ -2,21 +2,39 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from workflow import copy_workflow, snakemake
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests share two cores
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Make a folder that all processes of a test run share: the first makes it, others wait."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        make(folder := factory.mktemp(name) / "study")
+        return folder
+    folder = factory.getbasetemp().parent / name / "study"
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(folder.parent / "lock"):
+        if not (folder.parent / "made").exists():
+            make(folder)
+            (folder.parent / "made").touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the code and the results of the tiny study; look, do not touch."""
-    folder = copy_workflow(tmp_path_factory.mktemp("finished"))
-    done = snakemake(folder)
-    assert done.code == 0, done.said
-    return folder
+
+    def make(folder: Path) -> None:
+        done = snakemake(copy_workflow(folder))
+        assert done.code == 0, done.said
+
+    return made_once(tmp_path_factory, "finished", make)
 
 
 @pytest.fixture
@@ -28,8 +46,10 @@ def study_copy(finished_study: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def audited_study(finished_study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the finished study, and its audit as the workflow makes it; do not touch."""
-    folder = tmp_path_factory.mktemp("audited") / "study"
-    shutil.copytree(finished_study, folder, symlinks=True)
-    done = snakemake(folder, "audit")
-    assert done.code == 0, done.said
-    return folder
+
+    def make(folder: Path) -> None:
+        shutil.copytree(finished_study, folder, symlinks=True)
+        done = snakemake(folder, "audit")
+        assert done.code == 0, done.said
+
+    return made_once(tmp_path_factory, "audited", make)

@@ -183,6 +183,7 @@ def test_a_cancelled_a_lost_and_an_orphaned_training_all_go_on(cluster, study, t
     cluster.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     wait_for(lambda: job in cluster.jobs("PENDING"))
     bring_back(cluster, node)
+    cluster.ask("scontrol", "update", f"jobid={job}", "starttime=now")  # else in two minutes
     wait_for(lambda: job in cluster.jobs("RUNNING"))
     # kill -9 of the controller: the same command again recovers
     os.kill(controller(typed), signal.SIGKILL)
