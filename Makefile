@@ -29,13 +29,15 @@ format: $(READY)
 	@$(BIN)/ruff format .
 	@$(BIN)/snakefmt Snakefile rules
 
-# The tools of .venv come from the hash-locked files alone; uv installs them in seconds.
+# The tools of .venv come from the hash-locked files alone; uv installs them in seconds. Compiling
+# them takes half a minute, once; where Python may not write bytecode (PYTHONDONTWRITEBYTECODE, a
+# read-only folder), each job would spend more than a second on compiling torch again.
 $(READY): envs/requirements.lock envs/installer.lock
 	@echo "== Setting up .venv from envs/requirements.lock (about 6 GB, once)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11")'
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/installer.lock
-	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python envs/installer.lock envs/requirements.lock
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python envs/installer.lock envs/requirements.lock
 	@touch $@
 
 lock: $(READY)
