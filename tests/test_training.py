@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from robust_transfer.attacks.pgd import pgd
 from robust_transfer.training.augmentation import augmentation
 from robust_transfer.training.loop import Recipe, TrainingDivergedError, fit
-from robust_transfer.training.randomness import derived_seed
+from robust_transfer.training.randomness import derived_seed, seed_modules
 from robust_transfer.training.schedules import epsilon_at, learning_rate
 from robust_transfer.training.state import load_state
 from torch import nn
@@ -236,3 +236,12 @@ def test_flip_mirrors_about_half_of_the_images_and_leaves_the_rest():
 def test_an_unknown_augmentation_is_refused():
     with pytest.raises(ValueError, match="shift_flip"):
         augmentation("mixup")
+
+
+def test_a_step_seeds_dropout_and_queues_no_call_for_devices_that_are_not_there() -> None:
+    queued = len(torch.cuda._queued_calls)
+    seed_modules(3, torch.device("cpu"))
+    drawn = torch.nn.functional.dropout(torch.ones(64))
+    assert len(torch.cuda._queued_calls) == queued
+    torch.manual_seed(3)
+    assert torch.equal(drawn, torch.nn.functional.dropout(torch.ones(64)))

@@ -29,3 +29,18 @@ def derived_generator(
 ) -> torch.Generator:
     """Return a generator on `device`, seeded by `derived_seed`."""
     return torch.Generator(device).manual_seed(derived_seed(seed, purpose, step))
+
+
+def seed_modules(seed: int, device: torch.device) -> None:
+    """Seed what modules such as dropout draw from: the generators of the CPU and of the device.
+
+    `torch.manual_seed` does so for every kind of device; where one is not there it queues the
+    call with its stack trace, at each step of a training.
+
+    Args:
+        seed: as `derived_seed` gives it.
+        device: that the modules are on.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)  # of the current GPU: each process has its own

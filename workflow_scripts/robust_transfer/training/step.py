@@ -12,7 +12,11 @@ from robust_transfer.training.augmentation import Augments
 from robust_transfer.training.compiling import may_pay, quicker
 from robust_transfer.training.losses import training_loss
 from robust_transfer.training.processes import ALONE, Processes
-from robust_transfer.training.randomness import derived_generator, derived_seed
+from robust_transfer.training.randomness import (
+    derived_generator,
+    derived_seed,
+    seed_modules,
+)
 from robust_transfer.training.sgd import Sgd
 
 Forward = Callable[[Tensor], Tensor]
@@ -159,7 +163,7 @@ class TrainingStep:
     def _gradients(self, pixels: Tensor, labels: Tensor, step: int, n: int) -> Tensor | None:
         """Leave the gradient of the mean loss in the weights; None: there is too little memory."""
         named = self.processes.named
-        torch.manual_seed(derived_seed(self.seed, named("dropout"), step))
+        seed_modules(derived_seed(self.seed, named("dropout"), step), pixels.device)
         generator = derived_generator(self.seed, named("attack"), step, pixels.device)
         self.optimiser.zero_grad()
         losses = []
