@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from robust_transfer.images.decode import BadImageError, decode
+from robust_transfer.images.decode import BadImageError, decode, upright_size
 
 
 def encoded(image, kind, **how):
@@ -136,3 +136,24 @@ def test_corrupt_bytes_never_raise_anything_else():
 def test_one_pixel_and_a_very_long_image_decode(rgb):
     assert decoded(Image.new("RGB", (1, 1))).shape == (1, 1, 3)
     assert decoded(Image.new("L", (20000, 20))).shape == (20, 20000, 3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_size_that_is_read_alone_is_that_of_the_decoded_image(rgb, tmp_path, orientation, kind):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "photo"
+    path.write_bytes(encoded(rgb, kind, exif=exif))
+    image = decode(path.read_bytes())
+    assert upright_size(path) == (image.height, image.width)
+
+
+def test_a_size_cannot_be_read_from_what_is_no_image(tmp_path):
+    path = tmp_path / "photo"
+    with pytest.raises(FileNotFoundError):
+        upright_size(path)
+    for content in (b"", b"text"):
+        path.write_bytes(content)
+        with pytest.raises(BadImageError, match="no image in a format"):
+            upright_size(path)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
-from robust_transfer.images.resize import in_words, prepared, short_side_to, square
+from robust_transfer.images.resize import in_words, prepared, reduced_size, short_side_to, square
 
 SIZES = [(48, 48), (64, 48), (50, 75), (33, 32), (32, 101), (31, 32), (8, 8), (7, 301), (300, 9)]
 
@@ -72,3 +72,18 @@ def test_a_very_long_native_image_keeps_a_pixel_of_height():
 def test_words_tell_resolutions_apart():
     words = {in_words("32", None), in_words("native", None), in_words("native", 64)}
     assert len(words) == 3
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("side", [1, 20, 48, 400])
+def test_a_reduced_longer_side_keeps_the_proportions_to_half_a_pixel(size, side):
+    reduced = reduced_size(*size, side)
+    if side >= max(size):
+        assert reduced == size
+    else:
+        assert max(reduced) == side
+        shorter = min(size) * side / max(size)
+        assert abs(min(reduced) - shorter) <= 0.5 or min(reduced) == 1
+    made = prepared(picture(*size), "native", None, side)
+    assert made.shape == (reduced[1], reduced[0], 3)
+    assert reduced_size(*size, None) == size

@@ -89,8 +89,8 @@ def load_cache(folder: str | Path) -> ImageCache:
         DataError: a file is missing, of the wrong size or version, or the files disagree.
     """
     folder = Path(folder)
-    manifest = _read_manifest(folder / "manifest.json")
-    images, shapes, labels = (_open_array(folder / f"{name}.npy") for name in ARRAYS)
+    manifest = read_manifest(folder / "manifest.json")
+    images, shapes, labels = (open_array(folder / f"{name}.npy") for name in ARRAYS)
     count = manifest["n_train"] + manifest["n_test"]
     sizes = shapes.astype(np.int64).prod(axis=1) * 3 if shapes.ndim == 2 else np.zeros(0, np.int64)
     agree = (
@@ -161,7 +161,7 @@ def fixed_size_array(cache: ImageCache, indices: np.ndarray, size: int) -> np.nd
     return pixels
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def read_manifest(path: Path) -> dict[str, Any]:
     """Read the manifest, which is written last: without it there is no cache."""
     if not path.is_file():
         raise DataError(
@@ -182,7 +182,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _open_array(path: Path) -> np.ndarray:
+def open_array(path: Path) -> np.ndarray:
     """Map one .npy file into memory, read-only."""
     if not path.is_file():
         raise DataError(f"{path}: this file of an image cache is missing.\n  {_FIX}")

@@ -10,6 +10,7 @@
 
 import io
 import warnings
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -24,6 +25,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDES_SWAPPED = (5, 6, 7, 8)
 
 
 class BadImageError(Exception):
@@ -57,6 +59,32 @@ def decode(content: bytes) -> Image.Image:
             raise
         except Exception as error:  # decoders raise almost anything on corrupt bytes
             raise BadImageError(f"{type(error).__name__}: {error}") from error
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Read the size that `decode` gives an image, from the file's first bytes where they say it.
+
+    Args:
+        path: an image file.
+
+    Returns:
+        Height and width, pixels.
+
+    Raises:
+        BadImageError: the file is empty or no image.
+        OSError: there is no such file, or it cannot be read.
+    """
+    with path.open("rb") as stream, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(stream) as image:
+                turned = image.getexif().get(_ORIENTATION, 1) in _SIDES_SWAPPED
+                width, height = image.size
+        except Image.UnidentifiedImageError:
+            raise BadImageError("this is no image in a format that Pillow reads") from None
+        except Exception as error:  # decoders raise almost anything on corrupt bytes
+            raise BadImageError(f"{type(error).__name__}: {error}") from error
+    return (width, height) if turned else (height, width)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -25,8 +25,9 @@ from robust_transfer.errors import DataError
 from robust_transfer.images import resize
 from robust_transfer.images.decode import BadImageError, decode
 from robust_transfer.images.listing import Listing
+from robust_transfer.images.staging import InterruptedBuildError
 from robust_transfer.images.stream import PixelStream
-from robust_transfer.images.write import Entry, InterruptedBuildError
+from robust_transfer.images.write import Entry
 
 IMAGES = 256  # images a part
 _PARTS_AHEAD = 4  # parts a worker may be ahead of the writer: bounds the disk that is used twice
@@ -40,11 +41,13 @@ class Recipe:
         root: folder that paths are relative to.
         resolution: `native`, or pixels a side.
         native_short_side: of native images, as `resize.prepared` takes it.
+        native_long_side: likewise.
     """
 
     root: Path
     resolution: str
     native_short_side: int | None
+    native_long_side: int | None = None
 
     def question(self, listing: Listing, code: str) -> str:
         """Return a digest of all that decides the pixels, but the files' content.
@@ -208,7 +211,8 @@ def _prepare_file(recipe: Recipe, index: int, path: str) -> tuple[Entry, np.ndar
     digest = hashlib.sha256(content).hexdigest()
     try:
         image: Image.Image = decode(content)
-        pixels = resize.prepared(image, recipe.resolution, recipe.native_short_side)
+        sides = (recipe.native_short_side, recipe.native_long_side)
+        pixels = resize.prepared(image, recipe.resolution, *sides)
     except BadImageError as problem:
         return Entry(index, digest, None, str(problem)), None
     return Entry(index, digest, (pixels.shape[0], pixels.shape[1])), pixels

@@ -26,6 +26,23 @@ def short_side_to(image: Image.Image, side: int) -> Image.Image:
     return image.resize(new, Image.Resampling.BILINEAR)
 
 
+def reduced_size(width: int, height: int, side: int | None) -> tuple[int, int]:
+    """Return width and height after reducing the longer of them to `side` pixels.
+
+    Args:
+        width: pixels.
+        height: pixels.
+        side: pixels; None, or at least the longer side: the size stays.
+
+    Returns:
+        Both at least 1; the shorter in proportion, rounded to the nearest pixel.
+    """
+    longer = max(width, height)
+    if side is None or longer <= side:
+        return width, height
+    return max(1, round(width * side / longer)), max(1, round(height * side / longer))
+
+
 def square(image: Image.Image, side: int) -> Image.Image:
     """Resize so that the shorter side has `side` pixels, then cut out the middle.
 
@@ -60,7 +77,12 @@ def square_array(pixels: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(square(Image.fromarray(pixels), side))
 
 
-def prepared(image: Image.Image, resolution: str, native_short_side: int | None) -> np.ndarray:
+def prepared(
+    image: Image.Image,
+    resolution: str,
+    native_short_side: int | None,
+    native_long_side: int | None = None,
+) -> np.ndarray:
     """Bring one image to the resolution of a cache.
 
     Args:
@@ -68,6 +90,7 @@ def prepared(image: Image.Image, resolution: str, native_short_side: int | None)
         resolution: `native`, or pixels a side.
         native_short_side: in a native cache, a longer shorter side is reduced to this many
             pixels; None: the image stays as it is.
+        native_long_side: likewise of a longer longer side.
 
     Returns:
         (height, width, 3) uint8.
@@ -76,6 +99,9 @@ def prepared(image: Image.Image, resolution: str, native_short_side: int | None)
         return np.asarray(square(image, int(resolution)))
     if native_short_side is not None and min(image.size) > native_short_side:
         image = short_side_to(image, native_short_side)
+    reduced = reduced_size(*image.size, native_long_side)
+    if reduced != image.size:
+        image = image.resize(reduced, Image.Resampling.BILINEAR)
     return np.asarray(image)
 
 

@@ -1,14 +1,8 @@
 """Writing an image cache: pixels are streamed to disk, and all files appear at once."""
 
-import contextlib
 import csv
-import errno
-import fcntl
 import io
-import os
-import shutil
-import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,22 +13,10 @@ from robust_transfer.errors import DataError
 from robust_transfer.files import sha256, write_array, write_json, write_text
 from robust_transfer.images.cache import ARRAYS, SCHEMA_VERSION
 from robust_transfer.images.listing import Listing
+from robust_transfer.images.staging import disk_errors_explained, unfinished_folder
 from robust_transfer.images.stream import PixelStream
 
 FILES = (*(f"{name}.npy" for name in ARRAYS), "files.csv", "manifest.json")  # manifest last
-_DISK_ERRORS = {
-    errno.ENOSPC: "the disk is full. Free some space, or set cache_root to another disk",
-    errno.EDQUOT: "your disk quota is used up. Free some space, or move cache_root elsewhere",
-    errno.EROFS: "the disk is read-only. Set cache_root to a folder that can be written",
-    errno.EACCES: "writing is not permitted. Change the permissions, or move cache_root elsewhere",
-    errno.EPERM: "writing is not permitted. Change the permissions, or move cache_root elsewhere",
-    errno.ENOTDIR: "a part of this path is a file, not a folder. Remove it, or move cache_root",
-    errno.EEXIST: "a part of this path is a file, not a folder. Remove it, or move cache_root",
-}
-
-
-class InterruptedBuildError(DataError):
-    """A build was ended from outside: what is done is kept, and gone on from."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -80,7 +62,7 @@ def write_cache(
         DataError: the disk is full or read-only, or a class lost its last training image.
     """
     folder = Path(folder)
-    with _disk_errors_explained(folder), _staging(folder, question) as staging:
+    with disk_errors_explained(folder), unfinished_folder(folder, question) as staging:
         kept: list[Entry] = []
         left_out: list[dict[str, str]] = []
         with PixelStream(staging / "images.npy") as stream:
@@ -144,12 +126,12 @@ def _manifest(
         "source": listing.source,
         "source_files_sha256": sha256(staging / "files.csv"),
         "left_out": left_out,
-        "in_both_splits": _in_both_splits(kept, listing),
+        "in_both_splits": in_both_splits(kept, listing),
         "sha256": {name: sha256(staging / f"{name}.npy") for name in ARRAYS},
     }
 
 
-def _in_both_splits(kept: list[Entry], listing: Listing) -> list[list[str]]:
+def in_both_splits(kept: list[Entry], listing: Listing) -> list[list[str]]:
     """Pair each test image with the first training image of identical bytes, where one is."""
     trained: dict[str, str] = {}
     pairs = []
@@ -160,52 +142,3 @@ def _in_both_splits(kept: list[Entry], listing: Listing) -> list[list[str]]:
         elif entry.sha256 in trained:
             pairs.append([trained[entry.sha256], name])
     return pairs
-
-
-@contextlib.contextmanager
-def _staging(folder: Path, question: str) -> Iterator[Path]:
-    """Give the folder of an unfinished build with this question; others that died are removed.
-
-    It is removed at the end, after an error too; only what ends the process, or interrupts the
-    build, leaves it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as locks:
-        staging = folder / f".unfinished-{question}"
-        if not _locked(staging, locks):  # another process builds the same: each on its own
-            staging = folder / f".unfinished-{question}-{socket.gethostname()}-{os.getpid()}"
-            _locked(staging, locks)
-        for old in folder.glob(".unfinished-*"):
-            with contextlib.ExitStack() as lock:
-                if old != staging and _locked(old, lock):
-                    shutil.rmtree(old, ignore_errors=True)
-        try:
-            yield staging
-        except (InterruptedBuildError, KeyboardInterrupt):
-            raise
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _locked(folder: Path, stack: contextlib.ExitStack) -> bool:
-    """Make a folder and lock it until the stack ends; say whether no other process has it."""
-    folder.mkdir(exist_ok=True)
-    lock = stack.enter_context((folder / "lock").open("a"))
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-@contextlib.contextmanager
-def _disk_errors_explained(folder: Path) -> Iterator[None]:
-    """Turn what a disk refuses into words that name the folder and the way out."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _DISK_ERRORS:
-            raise
-        raise DataError(f"{folder}: {_DISK_ERRORS[error.errno]}.") from error

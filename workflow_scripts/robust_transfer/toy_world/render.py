@@ -8,16 +8,15 @@ import numpy as np
 from robust_transfer.errors import DataError
 from robust_transfer.toy_world.alphabets import characters
 from robust_transfer.toy_world.backgrounds import smooth_noise
+from robust_transfer.toy_world.colours import draw_ink, draw_paper
 from robust_transfer.toy_world.glyphs import FACES, glyph_mask
 from robust_transfer.toy_world.gratings import grating_patterns
 
 SMALLEST_SIZE = 16  # pixels a side; below, an accent is no longer a pixel
 _BLOCK = 64  # images drawn together; part of the definition: another value, other images
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_CONTRAST = 0.06  # least difference in luma between ink and the background's mean
-_NOISE = 0.2  # largest excursion of the background from its mean
-_MARGIN = 0.04  # distance kept from black and white: room for the grating
-_TURN = np.deg2rad(12)  # largest rotation either way
+NOISE = 0.2  # largest excursion of the background from its mean
+MARGIN = 0.04  # distance kept from black and white: room for the grating
+TURN = np.deg2rad(12)  # largest rotation either way
 _MOVE = 1 / 10  # largest shift, as a share of the side
 _ZOOM = 0.12  # largest change of scale
 
@@ -101,12 +100,14 @@ def _render_block(
     """
     count = len(labels)
     masks = _masks(rng, labels, classes, size)[..., None].astype(np.float32) / 255
-    paper, ink = _colours(rng)
-    noise = smooth_noise(rng, _BLOCK, size)[:count] * np.float32(_NOISE)
+    paper = draw_paper(rng, _BLOCK)
+    ink = draw_ink(rng, paper)[:, None, None]
+    paper = paper[:, None, None]
+    noise = smooth_noise(rng, _BLOCK, size)[:count] * np.float32(NOISE)
     dither = rng.random((_BLOCK, size, size, 3), dtype=np.float32)[:count]
     background = paper[:count] + noise
     images = background + masks * (ink[:count] - background)
-    np.clip(images, _MARGIN, 1 - _MARGIN, out=images)
+    np.clip(images, MARGIN, 1 - MARGIN, out=images)
     if patterns is not None:
         images += patterns[labels]
         np.clip(images, 0, 1, out=images)
@@ -120,7 +121,7 @@ def _masks(
 ) -> np.ndarray:
     """Draw the characters of a block: (n, size, size) uint8."""
     faces = rng.integers(len(FACES), size=_BLOCK)
-    angles = rng.uniform(-_TURN, _TURN, _BLOCK)
+    angles = rng.uniform(-TURN, TURN, _BLOCK)
     scales = rng.uniform(1 - _ZOOM, 1 + _ZOOM, _BLOCK)
     shifts = rng.uniform(-_MOVE * size, _MOVE * size, (_BLOCK, 2))
     return np.stack(
@@ -136,16 +137,3 @@ def _masks(
             for i, label in enumerate(labels)
         ]
     )
-
-
-def _colours(rng: np.random.Generator, tries: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """Draw paper and ink of a block, apart in luma: two (_BLOCK, 1, 1, 3) float32 in [0, 1]."""
-    paper = rng.uniform(0.2, 0.8, (_BLOCK, 1, 3)).astype(np.float32)
-    candidates = rng.uniform(0.05, 0.95, (_BLOCK, tries, 3)).astype(np.float32)
-    # A sum by hand: a matrix product may differ in its last bit from library to library.
-    contrast = np.abs(((candidates - paper) * _LUMA).sum(axis=-1))
-    # The first that is far enough; the farthest, in the rare case that none is.
-    enough = contrast >= _CONTRAST
-    chosen = np.where(enough.any(axis=1), enough.argmax(axis=1), contrast.argmax(axis=1))
-    ink = candidates[np.arange(_BLOCK), chosen]
-    return paper[:, None], ink[:, None, None]

@@ -1,0 +1,1 @@
+"""Scenes: images with objects, their readers and their cache."""
