@@ -11,8 +11,9 @@ import pytest
 import torch
 from robust_transfer.images.build import build_cache
 from robust_transfer.training import launch
-from robust_transfer.training.launch import ProcessFailedError, pretrain_on
+from robust_transfer.training.launch import pretrain_on
 from robust_transfer.training.processes import Processes
+from robust_transfer.training.torchrun import ProcessFailedError
 from safetensors.torch import load_file
 from test_training_data_path import LETTERS, RECIPE
 
@@ -174,7 +175,7 @@ def test_fewer_gpus_than_asked_for_are_an_error(cache, tmp_path, monkeypatch):
 def test_processes_end_when_the_job_that_started_them_is_killed():
     job = (
         "import os, signal, subprocess, sys; sys.path.insert(0, sys.argv[1]);"
-        "from robust_transfer.training.launch import end_with_parent;"
+        "from robust_transfer.training.torchrun import end_with_parent;"
         "child = subprocess.Popen(['sleep', '60'], preexec_fn=end_with_parent);"
         "print(child.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -1,17 +1,18 @@
 """The training loop, one for pretraining and for fine-tuning; resumable to the bit on a CPU."""
 
 import functools
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from robust_transfer.errors import UserError
 from robust_transfer.progress import progress
-from robust_transfer.training.pool import Pool, Resident
+from robust_transfer.training.pool import Batch, Pool, Resident
 from robust_transfer.training.processes import ALONE, Processes
 from robust_transfer.training.randomness import derived_generator
 from robust_transfer.training.run import Run, averaged, move_average, resume_run, save_run
@@ -21,6 +22,26 @@ from robust_transfer.training.step import Recipe, TrainingStep
 SECONDS_BETWEEN_STATES = 60.0
 
 Metrics = dict[str, float]
+T = TypeVar("T")
+
+
+class Course(Protocol):
+    """What the loop itself asks of a recipe."""
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in all."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Images a step."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """What a progress line says."""
+        ...
 
 
 class TrainingDivergedError(UserError):
@@ -78,46 +99,105 @@ def fit_pool(
     Raises:
         TrainingDivergedError: the loss is not finite; the last good state stays on disk.
     """
-    batch_size = min(recipe.batch_size, len(pool))  # a set smaller than a batch: one batch
-    if batch_size < processes.count:
-        raise UserError(f"{recipe.label}: {processes.count} GPUs for batches of {batch_size}.")
+    batch_size = size_of_batch(recipe, len(pool), processes)
     optimiser = Sgd(model.parameters(), momentum=recipe.momentum, weight_decay=recipe.weight_decay)
     run = Run(averaged(model, recipe), torch.zeros((), device=pool.labels.device))
-    resume_run(run, model, optimiser, recipe, state_path)
-    processes.wait()  # all have read the state before the first replaces it
+    resume_run(run, model, optimiser, recipe.identity, state_path)
     take_step = TrainingStep(model, recipe, optimiser, seed=seed, processes=processes)
-    saved = started = time.monotonic()
-    spent = run.seconds
-    for step, images, labels in _steps(pool, batch_size, run.step, recipe, seed, processes):
-        run.loss_sum += take_step(images, labels, step, n=batch_size)
+
+    def step_on(batch: Batch, step: int) -> Tensor:
+        loss = take_step(*batch, step, n=batch_size)
         move_average(run.average, model, recipe.weight_average)
-        run.step, run.seconds = step + 1, spent + time.monotonic() - started
-        if run.step % evaluate_every == 0 or run.step == recipe.steps:
-            _evaluate(run, model, recipe, evaluate, evaluate_every)
-        due = processes.leads and time.monotonic() - saved > SECONDS_BETWEEN_STATES
-        if due and torch.isfinite(run.loss_sum):  # the state on disk stays a good one
-            save_run(run, model, optimiser, recipe, state_path)
-            saved = time.monotonic()
-        if after_step is not None:
-            after_step(run.step)
-    if processes.leads:
-        save_run(run, model, optimiser, recipe, state_path)
+        return loss
+
+    positions = batches_left(len(pool), batch_size, run.step, recipe, seed, processes)
+    run_steps(
+        run,
+        said(pool.batches(positions), run.step, recipe, processes),
+        step_on,
+        lambda: _evaluate(run, model, recipe, evaluate, evaluate_every),
+        every=evaluate_every,
+        steps=recipe.steps,
+        save=lambda: save_run(run, model, optimiser, recipe.identity, state_path),
+        after_step=after_step,
+        processes=processes,
+    )
     model.eval()
     return run
 
 
-def _steps(
-    pool: Pool, batch_size: int, first: int, recipe: Recipe, seed: int, processes: Processes
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Yield each step that is left, with this process's share of its batch."""
+def run_steps(
+    run: Run,
+    batches: Iterable[T],
+    take_step: Callable[[T, int], Tensor],
+    record: Callable[[], None],
+    *,
+    every: int,
+    steps: int,
+    save: Callable[[], None],
+    after_step: Callable[[int], None] | None,
+    processes: Processes,
+) -> None:
+    """Take the steps that are left of a run; keep its state on disk from time to time.
+
+    Args:
+        run: changed in place; `resume_run` has put it where it goes on.
+        batches: this process's share of each step that is left.
+        take_step: from batch and step to its loss, still on the device.
+        record: adds a row to the history.
+        every: steps between rows; the last step is always followed by one.
+        steps: of the whole run.
+        save: writes the state; it is called on the process that leads alone.
+        after_step: called with the number of steps done.
+        processes: that train together, of which this is one.
+    """
+    processes.wait()  # all have read the state before the first replaces it
+    saved = started = time.monotonic()
+    spent = run.seconds
+    for step, batch in zip(range(run.step, steps), batches, strict=True):
+        run.loss_sum += take_step(batch, step)
+        run.step, run.seconds = step + 1, spent + time.monotonic() - started
+        if run.step % every == 0 or run.step == steps:
+            record()
+        due = processes.leads and time.monotonic() - saved > SECONDS_BETWEEN_STATES
+        if due and torch.isfinite(run.loss_sum).all():  # the state on disk stays a good one
+            save()
+            saved = time.monotonic()
+        if after_step is not None:
+            after_step(run.step)
+    if processes.leads:
+        save()
+
+
+def size_of_batch(recipe: Course, n: int, processes: Processes) -> int:
+    """Return the images of a step: of a set smaller than a batch, all.
+
+    Raises:
+        UserError: fewer than processes.
+    """
+    batch_size = min(recipe.batch_size, n)
+    if batch_size < processes.count:
+        raise UserError(f"{recipe.label}: {processes.count} GPUs for batches of {batch_size}.")
+    return batch_size
+
+
+def batches_left(
+    n: int, batch_size: int, first: int, recipe: Course, seed: int, processes: Processes
+) -> Iterator[Tensor]:
+    """Yield the positions of this process's share of each step that is left."""
+    for step in range(first, recipe.steps):
+        yield batch_at(n, batch_size, step, seed)[processes.rows]
+
+
+def said(batches: Iterable[T], first: int, recipe: Course, processes: Processes) -> Iterator[T]:
+    """Yield the batches that are left, and say on the process that leads how far it is."""
     left = range(first, recipe.steps)
-    order = (_batch(len(pool), batch_size, step, seed)[processes.rows] for step in left)
-    said = progress(left, total=recipe.steps, label=recipe.label) if processes.leads else left
-    for step, (images, labels) in zip(said, pool.batches(order), strict=True):
-        yield step, images, labels
+    shown = progress(left, total=recipe.steps, label=recipe.label) if processes.leads else left
+    for _, batch in zip(shown, batches, strict=True):
+        yield batch
 
 
-def _batch(n: int, batch_size: int, step: int, seed: int) -> Tensor:
+def batch_at(n: int, batch_size: int, step: int, seed: int) -> Tensor:
     """Return the indices of one step: each epoch is a fresh order, its remainder dropped."""
     epoch, position = divmod(step, n // batch_size)
     return _order(n, seed, epoch)[position * batch_size : (position + 1) * batch_size]
@@ -136,14 +216,7 @@ def _evaluate(
     every: int,
 ) -> None:
     """Add a row to the history, and keep the weights if they are the best so far."""
-    steps = (run.step - 1) % every + 1
-    loss = float(run.loss_sum) / steps
-    if not torch.isfinite(run.loss_sum):
-        raise TrainingDivergedError(
-            f"{recipe.label}: the loss is {loss} within the {steps} steps before step {run.step}. "
-            "Lower the learning rate, or lengthen its warm-up or that of epsilon. The last good "
-            "state is kept."
-        )
+    (loss,) = mean_losses(run, recipe, every)
     model.eval()
     current = {name: value.clone() for name, value in model.state_dict().items()}
     if run.average:
@@ -156,4 +229,21 @@ def _evaluate(
     rate = recipe.learning_rate(run.step - 1)
     row = {"step": run.step, "train_loss": loss, "learning_rate": rate, **metrics}
     run.history.append(row | {"seconds": round(run.seconds, 3)})
+
+
+def mean_losses(run: Run, recipe: Course, every: int) -> list[float]:
+    """Return the mean loss, or that of each part, since the last row; the sum begins anew.
+
+    Raises:
+        TrainingDivergedError: it is not finite.
+    """
+    steps = (run.step - 1) % every + 1
+    losses = [each / steps for each in run.loss_sum.reshape(-1).tolist()]
+    if not all(math.isfinite(each) for each in losses):
+        raise TrainingDivergedError(
+            f"{recipe.label}: the loss is {sum(losses)} within the {steps} steps before step "
+            f"{run.step}. Lower the learning rate, or lengthen its warm-up or that of epsilon. The "
+            "last good state is kept."
+        )
     run.loss_sum.zero_()
+    return losses

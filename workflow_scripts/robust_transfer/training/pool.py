@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from robust_transfer.images.cache import ImageCache, fixed_size_array
 from robust_transfer.training.device import to_device
 
 Batch = tuple[Tensor, Tensor]
+Question = TypeVar("Question", contravariant=True)
+Answer = TypeVar("Answer", covariant=True)
 
 
 class Pool(Protocol):
@@ -78,37 +80,67 @@ class Streamed:
 
     def batches(self, order: Iterable[Tensor]) -> Iterator[Batch]:
         """Yield the images and labels at each tensor of positions, read ahead of time."""
-        from torch.utils.data import DataLoader  # a second of import
-
         device = self.labels.device
-        kept: list[Tensor] = []  # positions that workers were asked for, oldest first
+        kept: list[Tensor] = []  # positions that were asked for, oldest first
 
         def asked() -> Iterator[np.ndarray]:
             for positions in order:
                 kept.append(positions)
                 yield positions.cpu().numpy()
 
-        loader: DataLoader[Tensor] = DataLoader(
-            _Reader(self.cache, self.rows, self.size),  # type: ignore[arg-type]
-            sampler=_Once(asked()),
-            batch_size=None,
-            num_workers=self.workers,
-            pin_memory=device.type == "cuda",
-        )
-        for images in loader:
+        reader = _Reader(self.cache, self.rows, self.size)
+        for images in read_ahead(reader, asked(), workers=self.workers, device=device):
             positions = kept.pop(0).to(device)
             on_device = images.to(device, non_blocking=True).permute(0, 3, 1, 2)
             yield on_device, self.labels[positions]
 
 
+class Reader(Protocol[Question, Answer]):
+    """Reads what a question names; it travels to worker processes."""
+
+    def __getitem__(self, question: Question) -> Answer:
+        """Return tensors, or lists and dicts of them."""
+        ...
+
+
+def read_ahead(
+    reader: Reader[Question, Answer],
+    questions: Iterator[Question],
+    *,
+    workers: int,
+    device: torch.device,
+) -> Iterator[Answer]:
+    """Yield the answer to each question, in order; worker processes read ahead of time.
+
+    Args:
+        reader: answers; each worker holds a copy of it.
+        questions: gone through once.
+        workers: processes that read; 0: this one reads.
+        device: where answers go next; memory is pinned for a GPU.
+    """
+    if not workers:
+        yield from (reader[question] for question in questions)
+        return
+    from torch.utils.data import DataLoader  # a second of import
+
+    loader: DataLoader[Answer] = DataLoader(
+        reader,  # type: ignore[arg-type]
+        sampler=_Once(questions),
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+    )
+    yield from loader
+
+
 class _Once:
     """An iterator as the sampler of a loader, which asks for no length."""
 
-    def __init__(self, batches: Iterator[np.ndarray]) -> None:
-        self.batches = batches
+    def __init__(self, questions: Iterator[Any]) -> None:
+        self.questions = questions
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return self.batches
+    def __iter__(self) -> Iterator[Any]:
+        return self.questions
 
 
 @dataclass(frozen=True)

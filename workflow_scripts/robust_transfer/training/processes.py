@@ -45,17 +45,18 @@ class Processes:
 
         Args:
             parameters: those without a gradient are left out, on every process alike.
-            loss: scalar.
+            loss: scalar, or a vector of parts.
         """
         if self.count == 1:
             return loss
         gradients = [each.grad for each in parameters if each.grad is not None]
-        flat = torch.cat([each.reshape(-1) for each in (*gradients, loss.view(1))])
+        flat = torch.cat([each.reshape(-1) for each in (*gradients, loss)])
         distributed.all_reduce(flat)
-        sizes = [each.numel() for each in gradients]
-        for gradient, total in zip(gradients, flat[:-1].split(sizes), strict=True):
+        tensors = [*gradients, loss.clone()]
+        sizes = [each.numel() for each in tensors]
+        for gradient, total in zip(tensors, flat.split(sizes), strict=True):
             gradient.copy_(total.view(gradient.shape))
-        return flat[-1]
+        return tensors[-1]
 
     def share_statistics(self, model: nn.Module) -> None:
         """Give every process the first one's BatchNorm statistics."""

@@ -16,6 +16,7 @@ class Run:
     """A run under way, and what it leaves.
 
     Attributes:
+        loss_sum: of the steps since the last row of the history: the loss, or each of its parts.
         best: weights at the best evaluation.
         history: one row an evaluation.
         step: the step to take next.
@@ -46,19 +47,19 @@ def move_average(average: dict[str, Tensor], model: nn.Module, decay: float) -> 
             average[name].copy_(value)
 
 
-def save_run(run: Run, model: nn.Module, optimiser: Sgd, recipe: Recipe, path: Path) -> None:
+def save_run(run: Run, model: nn.Module, optimiser: Sgd, identity: str, path: Path) -> None:
     """Replace the state on disk."""
     groups = {"model": model.state_dict(), "best": run.best, "average": run.average}
     tensors = {f"{g}.{name}": value for g, group in groups.items() for name, value in group.items()}
     tensors |= optimiser.state() | {"loss_sum": run.loss_sum}
     kept = ("best_value", "history", "step", "seconds")
-    record = {"identity": recipe.identity} | {name: getattr(run, name) for name in kept}
+    record = {"identity": identity} | {name: getattr(run, name) for name in kept}
     save_state(path, TrainingState(tensors, record))
 
 
-def resume_run(run: Run, model: nn.Module, optimiser: Sgd, recipe: Recipe, path: Path) -> None:
+def resume_run(run: Run, model: nn.Module, optimiser: Sgd, identity: str, path: Path) -> None:
     """Go on from the state on disk, if there is one of this run."""
-    state = load_state(path, recipe.identity)
+    state = load_state(path, identity)
     if state is None:
         return
 

@@ -1,0 +1,1 @@
+"""Detection: finding and classifying the objects of a scene."""
