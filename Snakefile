@@ -1,6 +1,6 @@
 # robust-transfer: do adversarially robust backbones transfer better?
 #
-#   data -> pretrain -> transfer -> analysis -> report
+#   data -> pretrain -> transfer | detect -> analysis -> report
 #
 # A contents page: every stage is one file in rules/, every rule one script of the same name in
 # workflow_scripts/, every choice one line of config.yaml. `snakemake --list` describes the rules.
@@ -22,6 +22,8 @@ include: "rules/panel.smk"  # what runs and how far it is, on a terminal
 include: "rules/data.smk"  # original images -> image caches
 include: "rules/pretrain.smk"  # source cache -> backbones
 include: "rules/transfer.smk"  # backbone + dataset cache -> per-image predictions
+include: "rules/common_detect.smk"  # names and parameters of detectors
+include: "rules/detect.smk"  # backbone + scenes -> detectors and their average precision
 include: "rules/analysis.smk"  # predictions -> accuracy, and every statistic
 include: "rules/report.smk"  # tables -> figures and one HTML report
 include: "rules/audit.smk"  # results as they are -> verdict on each file and number

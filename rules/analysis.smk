@@ -27,6 +27,29 @@ rule tabulate_accuracy:
         "../workflow_scripts/analysis/tabulate_accuracy.py"
 
 
+rule tabulate_detection:
+    """Collect the average precision of every detector."""
+    input:
+        scores=of_detectors(rules.score_detections.output.scores),
+        backbones=records_of_backbones() if study.detectors else [],
+    output:
+        detection=report(
+            f"{RESULTS}/analysis/detection.csv",
+            caption="captions/detection.rst",
+            category="Tables",
+            labels={"table": "detection"},
+        ),
+    log:
+        f"{RESULTS}/analysis/tabulate_detection.log",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        code=code_digest("analysis/tabulate_detection.py"),
+    script:
+        "../workflow_scripts/analysis/tabulate_detection.py"
+
+
 rule correlate:
     """Correlate source accuracy with transfer accuracy, at fixed epsilon and pooled."""
     input:
@@ -54,6 +77,7 @@ rule test_robust_against_standard:
     """Welch tests of robust against standard, over the replicates that the study has."""
     input:
         accuracy=rules.tabulate_accuracy.output.accuracy,
+        detection=rules.tabulate_detection.output.detection,
     output:
         welch=report(
             f"{RESULTS}/analysis/welch.csv",

@@ -354,6 +354,7 @@ def result_tables():
         "granularity_prediction": rules.predict_best_epsilon.output.predictions,
         "accuracy": rules.tabulate_accuracy.output.accuracy,
         "robust_accuracy": rules.tabulate_accuracy.output.robustness,
+        "detection": rules.tabulate_detection.output.detection,
     }
 
 

@@ -78,13 +78,13 @@ MISTAKES = {
     "unknown section": (
         {"transfers": {}},
         "config.yaml: unknown key 'transfers'. This section knows study, data_root, cache_root, "
-        "data, pretrain, transfer, analysis, report, audit. Did you mean 'transfer'?",
+        "data, pretrain, transfer, detect, analysis, report, audit. Did you mean 'transfer'?",
     ),
     "key in the wrong section": (
         {"pretrain.momentum": 0.9},
         "config.yaml, pretrain: unknown key 'momentum'. This section knows source, resolution, "
         "image_size, images_on_device_mb, backbones, recipe, evaluation. 'momentum' belongs to "
-        "pretrain.recipe or transfer.full or transfer.paper.",
+        "pretrain.recipe or transfer.full or transfer.paper or detect.recipe.",
     ),
     "missing key": (
         {"pretrain.recipe.momentum": REMOVED},
@@ -490,7 +490,7 @@ def test_a_fraction_as_text_is_the_float_nearest_to_it(above, below):
 
 
 def test_two_spellings_of_a_number_give_the_same_settings():
-    as_text = {"pretrain.recipe.weight_decay": "5e-4", "pretrain.recipe.epochs": "12",
+    as_text = {"pretrain.recipe.weight_decay": "5e-4", "pretrain.recipe.epochs": "9",
                "transfer.datasets.1.resolutions": ["native", "32"]}  # fmt: skip
     assert check_config(demo(as_text)).settings == check_config(demo()).settings
 

@@ -67,7 +67,29 @@ def test_the_released_study_is_the_papers_but_for_the_weights():
 
 def test_every_study_that_ships_is_known_here():
     found = {path.stem for path in (ROOT / "studies").glob("*.yaml")}
-    assert found == {*PAPER, "my_images", "published", "real_small"}
+    detection = {"toy_detection", "real_detection", "paper_detection"}
+    assert found == {*PAPER, *detection, "my_images", "published", "real_small"}
+
+
+def test_the_papers_detectors_stand_on_its_resnet50_grid():
+    study = checked("paper_detection")
+    epsilons = [0, 0.01, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 3, 5]
+    assert [backbone.epsilon for backbone in study.backbones] == epsilons
+    assert {cell.backbone.architecture for cell in study.detectors} == {"resnet50"}
+    assert {(cell.dataset, cell.detector) for cell in study.detectors} == {
+        ("voc", "faster_rcnn"), ("coco", "mask_rcnn")}  # fmt: skip
+    assert len(study.detectors) == 2 * (len(epsilons) + 1)  # and a control
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize("name", ["toy_detection", "real_detection", "paper_detection"])
+def test_the_studies_of_detectors_plan_without_data(name, clone):
+    study = checked(name)
+    rules = plan(clone, "--quiet", "rules", study=("--configfile", f"studies/{name}.yaml"))
+    runs = len(study.detectors) * len(study.settings["detect"]["seeds"])
+    assert rules["train_detector"] == rules["score_detections"] == runs
+    assert "transfer_backbone" not in rules
+    assert not Path(clone, "results").exists()
 
 
 @pytest.mark.parametrize("name", PAPER)

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from robust_transfer.config.backbone_checks import check_backbones
 from robust_transfer.config.dataset_checks import check_datasets, check_files
+from robust_transfer.config.detect_checks import check_detection, scenes_missing
 from robust_transfer.config.import_checks import check_imports
 from robust_transfer.config.problems import Problem, describe, shown
 from robust_transfer.config.replicate_checks import (
@@ -26,6 +27,7 @@ CHECKS: tuple[Callable[[dict[str, Any]], Iterator[Problem]], ...] = (
     check_amount,
     check_replicates,
     check_export,
+    check_detection,
 )
 
 
@@ -41,7 +43,9 @@ def what_is_missing(config: dict[str, Any], *, where: str = "config.yaml") -> li
     """
     if not isinstance(config, dict):
         return []
-    return [f"missing: {each.text(where)}" for each in check_files(expand_shorthand(config))]
+    config = expand_shorthand(config)
+    lacking = [*check_files(config), *scenes_missing(config)]
+    return [f"missing: {each.text(where)}" for each in lacking]
 
 
 def check_config(
@@ -74,7 +78,7 @@ def check_config(
     for check in CHECKS:
         problems += check(config)
     if data_root_must_exist:
-        problems += check_files(config)
+        problems += [*check_files(config), *scenes_missing(config)]
     if problems or valid is None:
         raise ConfigError("\n".join(problem.text(where) for problem in problems))
     return expand_study(valid)

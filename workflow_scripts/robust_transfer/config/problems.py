@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 
 from robust_transfer.config.architectures import architectures
 from robust_transfer.config.data import DATASET_KINDS
+from robust_transfer.config.scenes import SCENE_KINDS
 from robust_transfer.config.schema import StudyConfig
 from robust_transfer.config.values import Section
 from robust_transfer.errors import did_you_mean
@@ -96,7 +97,7 @@ def _locate(config: Any, location: tuple[int | str, ...]) -> _Place:
             key, node = f"{key}[{part}]", node[part]
             name = str(node.get("name", "")) if isinstance(node, dict) else name
         elif len(sections) > 1:  # the kind of a dataset, which the config spells as a value
-            sections = [DATASET_KINDS[part]]
+            sections = [(DATASET_KINDS | SCENE_KINDS)[part]]
         else:
             key = f"{key}.{part}" if key else part
             field = sections[0].model_fields.get(part) if sections else None
@@ -172,11 +173,11 @@ def describe(error: ErrorDetails, config: Any) -> Problem:
         )
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         given = given.get("kind") if isinstance(given, dict) else None
+        kinds = SCENE_KINDS if error["loc"][0] == "detect" else DATASET_KINDS
         return Problem(
             place.key,
             f"unknown kind {shown(given)}" if given is not None else "no kind",
-            f"A dataset's kind is one of {listed(DATASET_KINDS)}."
-            + did_you_mean(given, DATASET_KINDS),
+            f"A dataset's kind is one of {listed(kinds)}." + did_you_mean(given, kinds),
         )
     if kind in BOUNDS:
         size, allowed = BOUNDS[kind]

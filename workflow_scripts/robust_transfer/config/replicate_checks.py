@@ -17,8 +17,9 @@ def check_amount(config: dict[str, Any]) -> Iterator[Problem]:
     """
     if items_at(config, "analysis", "external_accuracy"):
         return
+    detects = bool(items_at(config, "detect", "datasets"))
     for section, key in (("pretrain", "backbones"), ("transfer", "datasets")):
-        if value_at(config, section, key) == []:
+        if value_at(config, section, key) == [] and not (detects and section == "transfer"):
             yield Problem(
                 f"{section}.{key}",
                 "an empty list",

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from robust_transfer.config.analysis import Analysis, Audit, Report
 from robust_transfer.config.data import Data
+from robust_transfer.config.detect import Detect
 from robust_transfer.config.pretrain import Pretrain
 from robust_transfer.config.transfer import Transfer
 from robust_transfer.config.values import Name, Section
@@ -20,6 +21,7 @@ class StudyConfig(Section):
     data: Data = Field(description="datasets, and where they lie")
     pretrain: Pretrain = Field(description="which backbones are trained, and how")
     transfer: Transfer = Field(description="to which datasets, and how")
+    detect: Detect = Field(description="detection and segmentation from the same backbones")
     analysis: Analysis = Field(description="the statistics")
     report: Report = Field(description="what the report shows")
     audit: Audit = Field(default=Audit(), description="what the audit looks at")

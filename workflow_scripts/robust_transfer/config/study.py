@@ -1,9 +1,11 @@
 """A checked study: what the workflow reads of a config."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any
 
+from robust_transfer.config.detect import DetectorCell, detector_cells
 from robust_transfer.config.grid import (
     MODE_OF_CONTROL,
     Backbone,
@@ -30,6 +32,7 @@ class Study:
         audit: section `audit`, which is no part of `settings`: no result may depend on it.
         imported: where the weights of each backbone come from that is not trained here, by name.
         controls: backbones that were never trained, where the study has any.
+        detectors: every backbone with every dataset of scenes and detector; then the controls.
     """
 
     settings: dict[str, Any]
@@ -38,6 +41,7 @@ class Study:
     audit: dict[str, Any]
     imported: dict[str, dict[str, Any]]
     controls: tuple[Backbone, ...] = ()
+    detectors: tuple[DetectorCell, ...] = ()
 
     @property
     def name(self) -> str:
@@ -81,6 +85,28 @@ class Study:
         definition = self.dataset(name)
         return {k: v for k, v in definition.items() if k not in ("metric", "download")}
 
+    def scenes(self, name: str) -> dict[str, Any]:
+        """Return the definition of a dataset of scenes.
+
+        Args:
+            name: as in `detect.datasets`.
+
+        Raises:
+            ConfigError: no dataset of scenes has this name.
+        """
+        datasets = {each["name"]: each for each in self.settings["detect"]["datasets"]}
+        if name not in datasets:
+            raise ConfigError(
+                f"Study {self.name}: no scenes '{name}'. detect.datasets defines "
+                f"{', '.join(datasets) or 'none'}.{did_you_mean(name, datasets)}"
+            )
+        return dict(datasets[name])
+
+    @cached_property
+    def _by_name(self) -> dict[str, Backbone]:
+        """Every backbone by its name; a grid asks for them thousands of times."""
+        return {backbone.name: backbone for backbone in (*self.backbones, *self.controls)}
+
     def backbone(self, name: str) -> Backbone:
         """Return the backbone of this name.
 
@@ -90,7 +116,7 @@ class Study:
         Raises:
             ConfigError: the study has no such backbone.
         """
-        names = {backbone.name: backbone for backbone in (*self.backbones, *self.controls)}
+        names = self._by_name
         if name not in names:
             raise ConfigError(
                 f"Study {self.name}: no backbone '{name}'. pretrain.backbones gives "
@@ -144,7 +170,9 @@ def expand_study(config: StudyConfig) -> Study:
         )
         for variant in variants(transfer, mode)
     ]
-    untrained = controls(backbones) if transfer.controls else ()
+    detect = config.detect
+    compared = transfer.controls or (detect.controls and detect.datasets)
+    untrained = controls(backbones) if compared else ()
     cells += [
         Cell(backbone, dataset, resolution, MODE_OF_CONTROL[control], protocol)
         for backbone, (dataset, resolution), control, protocol in product(
@@ -154,4 +182,5 @@ def expand_study(config: StudyConfig) -> Study:
     settings = config.model_dump(mode="json")
     audit = settings.pop("audit")
     imported = imports_of(config.pretrain)
-    return Study(settings, backbones, tuple(cells), audit, imported, untrained)
+    detectors = detector_cells(detect, backbones, untrained)
+    return Study(settings, backbones, tuple(cells), audit, imported, untrained, detectors)

@@ -33,7 +33,7 @@ WORDS = frozenset({
 COUNTS = frozenset({
     "pretrain_seed", "transfer_seed", "n_test", "classes", "images_through_network",
     "peak_memory_bytes", "labelled_images",
-    "attack_steps", "attacked_images", "n", "n_robust", "n_standard", "images",
+    "attack_steps", "attacked_images", "n", "n_robust", "n_standard", "images", "objects",
 })  # fmt: skip
 
 
