@@ -9,6 +9,7 @@ rule draw_figures:
         **result_tables(),
         histories=trained_here(rules.pretrain_backbone.output.history),
         examples=scored_here(rules.evaluate_backbone.output.examples),
+        detected=shown_detectors(rules.score_detections.output.shown),
     output:
         vectors=[
             report(

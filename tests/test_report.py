@@ -25,7 +25,7 @@ from robust_transfer.figures.results import (
 from robust_transfer.figures.verdicts import KINDS, with_verdicts
 from robust_transfer.report.answer import answer, headline, sentence
 from robust_transfer.report.columns import accuracy_columns
-from robust_transfer.report.contents import TABLE_FORMATS, TABLES, TEMPLATES
+from robust_transfer.report.contents import OF_DETECTION, TABLE_FORMATS, TABLES, TEMPLATES
 from robust_transfer.report.inline import inline_svg
 from robust_transfer.report.page import write_report
 from robust_transfer.report.tables import latex, spell
@@ -34,8 +34,9 @@ from robust_transfer.report.words import interval, number, p_text
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which(
     "google-chrome")  # fmt: skip
 #: The made-up study has too few backbones at one epsilon to correlate, networks of one width and
-#: one norm, and no label budgets.
-ABSENT = ("pooled_against_fixed_epsilon", "width", "l2_against_linf", "label_budget")
+#: one norm, no label budgets and no detectors (tests/test_report_detection.py has those).
+ABSENT = ("pooled_against_fixed_epsilon", "width", "l2_against_linf", "label_budget",
+          "precision_by_epsilon", "detected_objects")  # fmt: skip
 DRAWN = [name for name in CATALOGUE if name not in ABSENT]
 COMMANDS = {"report": "make the-report", "figures": "make the-figures"}
 TOY = {"letters", "digits", "greek", "cyrillic", "accents"}
@@ -182,7 +183,11 @@ def test_a_study_of_real_images_has_no_banner(tmp_path):
 
 def test_the_page_says_how_to_make_each_thing_again(demo):
     assert demo["page"].count(COMMANDS["figures"]) == len(DRAWN)
-    absent = ("variants", "robust_accuracy")  # the study has none: their place says so
+    absent = (
+        "variants",
+        "robust_accuracy",
+        *OF_DETECTION,
+    )  # the study has none: their place says so
     assert demo["page"].count(COMMANDS["report"]) == len(TABLES) - len(absent) + 1
     for name in absent:
         assert f'<li id="table-{name}">' in demo["page"]

@@ -14,4 +14,5 @@ if __name__ == "__main__":
             tables=read_all(dict(snakemake.input.items())),
             histories=snakemake.input.histories,
             examples=snakemake.input.examples,
+            detected=snakemake.input.detected,
         )

@@ -70,13 +70,22 @@ def resolution_data(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 @in_style
-def draw_curves(data: pd.DataFrame, *, toy: Collection[str] = (), nothing: str) -> Figure:
+def draw_curves(
+    data: pd.DataFrame,
+    *,
+    toy: Collection[str] = (),
+    nothing: str,
+    quantity: str = "accuracy, %",
+    references: Collection[str] = (),
+) -> Figure:
     """Draw accuracy against epsilon: one panel a dataset and mode, one curve a `line`.
 
     Args:
         data: as `accuracy_by_epsilon_data` or `resolution_data` returns it; it may be empty.
         toy: names of the datasets that are toys.
         nothing: what to say when there are no data.
+        quantity: what is drawn, and its unit.
+        references: lines that have no other epsilon, so that none is missing.
 
     Returns:
         The figure. The x axis keeps the order of the epsilons, not their distances, so that 0
@@ -89,7 +98,7 @@ def draw_curves(data: pd.DataFrame, *, toy: Collection[str] = (), nothing: str) 
     looks = line_looks(list(data["line"].unique()))
     turned = len(epsilons) > 6
     figure, grid = dataset_grid(
-        datasets_of(data), modes_of(data), toy, below=0.16 if turned else 0.0
+        datasets_of(data), modes_of(data), toy, quantity=quantity, below=0.16 if turned else 0.0
     )
     absent: list[str] = []
     artists: dict[str, Any] = {}
@@ -104,6 +113,7 @@ def draw_curves(data: pd.DataFrame, *, toy: Collection[str] = (), nothing: str) 
             absent += [
                 f"{dataset}, {mode_text(mode).lower()}, {line}, epsilon {epsilon_text(e)}"
                 for e in sorted(set(epsilons) - set(curve["epsilon"]))
+                if line not in references
             ]
         axes.set_xticks(
             range(len(epsilons)),

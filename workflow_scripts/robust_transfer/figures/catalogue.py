@@ -13,11 +13,13 @@ class Entry:
         title: a question or a name.
         caption: how to read it.
         nothing: what is missing when it has no data.
+        detection: whether it stands under the heading of detection and segmentation.
     """
 
     title: str
     caption: str
     nothing: str
+    detection: bool = False
 
 
 CATALOGUE = {
@@ -100,6 +102,20 @@ CATALOGUE = {
         "multiplied until it shows. The same attack meets every backbone.",
         "No attacked images: the study has no pretraining of its own.",
     ),
+    "precision_by_epsilon": Entry(
+        "Average precision against epsilon",
+        "COCO's average precision of detectors against the epsilon that their backbones were "
+        "pretrained with; a network that was never pretrained stands beside, where there is one.",
+        "No detector: detect.datasets is empty.",
+        detection=True,
+    ),
+    "detected_objects": Entry(
+        "What detectors find",
+        "Test scenes with their true objects, and what detectors found that differ by their "
+        "backbone alone.",
+        "No detector: detect.datasets is empty.",
+        detection=True,
+    ),
 }
 #: Names of the files that `draw_all` writes, and the suffixes of each.
 FIGURES = tuple(CATALOGUE)
@@ -112,8 +128,10 @@ def toy_datasets(study_config: Mapping[str, Any]) -> frozenset[str]:
     Args:
         study_config: the study's config; `data.datasets` may be absent.
     """
-    datasets = study_config.get("data", {}).get("datasets", [])
-    return frozenset(str(one["name"]) for one in datasets if one.get("kind") == "toy")
+    datasets = [each for section in ("data", "detect")
+                for each in study_config.get(section, {}).get("datasets", [])]  # fmt: skip
+    toys = ("toy", "toy_scenes")
+    return frozenset(str(one["name"]) for one in datasets if one.get("kind") in toys)
 
 
 def confidence_of(study_config: Mapping[str, Any]) -> float:

@@ -16,6 +16,8 @@ from robust_transfer.figures.attacked_images import draw_examples, example_data
 from robust_transfer.figures.catalogue import CATALOGUE, FIGURES, confidence_of, toy_datasets
 from robust_transfer.figures.cells import summarise
 from robust_transfer.figures.cost import cost_data, draw_cost
+from robust_transfer.figures.detected_objects import chosen_scenes, draw_objects, object_data
+from robust_transfer.figures.detection import detection_cells, draw_precision, precision_data
 from robust_transfer.figures.differences import difference_data, draw_differences
 from robust_transfer.figures.granularity import draw_granularity, granularity_data
 from robust_transfer.figures.identities import identities
@@ -50,6 +52,7 @@ def draw_all(
     tables: Mapping[str, pd.DataFrame],
     histories: Iterable[str | Path] = (),
     examples: Iterable[str | Path] = (),
+    detected: Iterable[str | Path] = (),
 ) -> None:
     """Draw every figure of the catalogue; one without data says what is missing.
 
@@ -59,10 +62,15 @@ def draw_all(
         tables: results by name, as `read_all` gives them; absent ones count as empty.
         histories: paths of history.csv, one a backbone.
         examples: paths of examples.npz, one a backbone.
+        detected: paths of examples.npz of detectors.
     """
-    toy, known = toy_datasets(study_config), identities(complete(tables)["accuracy"])
+    table = complete(tables)
+    toy, detection = toy_datasets(study_config), table["detection"]
+    known = identities(detection) | identities(table["accuracy"])
     arrays = {name: dict(np.load(path)) for name, path in by_backbone(examples).items()}
+    scenes, rows = chosen_scenes(detected, detection)
     pretrained = {
+        "detected_objects": object_data(rows),
         "pretraining_history": history_data(
             {name: pd.read_csv(path) for name, path in by_backbone(histories).items()}, known
         ),
@@ -74,6 +82,7 @@ def draw_all(
     more["pretraining_history"] = {}
     more["source_against_transfer"] |= {"pearson": complete(tables)["pearson"]}
     more["attacked_images"] = {"toy": source in toy, "examples": arrays}
+    more["detected_objects"] = {"toy": scenes in toy, "examples": rows}
     for name in FIGURES:
         figure = DRAW[name](data[name], nothing=CATALOGUE[name].nothing, **more[name])
         save_figure(figure, folder, name, data[name])
@@ -106,6 +115,7 @@ def results_data(tables: Mapping[str, pd.DataFrame], confidence: float) -> dict[
             table["granularity_points"], table["granularity_prediction"]
         ),
         "cost_against_accuracy": cost_data(cells),
+        "precision_by_epsilon": precision_data(detection_cells(table["detection"], confidence)),
     }
 
 
@@ -123,4 +133,6 @@ DRAW: dict[str, Any] = {
     "cost_against_accuracy": draw_cost,
     "pretraining_history": draw_history,
     "attacked_images": draw_examples,
+    "precision_by_epsilon": draw_precision,
+    "detected_objects": draw_objects,
 }

@@ -68,6 +68,10 @@ def granularity_data(points: pd.DataFrame, predictions: pd.DataFrame) -> pd.Data
     return found[np.isfinite(found["value"].astype(float))][SHOWN].reset_index(drop=True)
 
 
+#: Width of a panel, and of a letter of the names in it, in points.
+PANEL_POINTS, LETTER_POINTS = 126.0, 3.2
+
+
 @in_style
 def draw_granularity(data: pd.DataFrame, *, toy: Collection[str] = (), nothing: str) -> Figure:
     """Draw the best epsilon of each dataset against each measure, a panel a measure.
@@ -121,11 +125,19 @@ def _error(part: pd.DataFrame) -> str:
 
 
 def _name_points(axes: Axes, part: pd.DataFrame, toy: Collection[str]) -> None:
-    """Name the datasets where they are few."""
-    first = part.drop_duplicates("dataset")
+    """Name the datasets where they are few; a name that would cover another stands higher."""
+    first = part.drop_duplicates("dataset").sort_values("value")
     if len(first) > 8:
         return
+    low, high = limits(part["value"], [], [])
+    ends: dict[tuple[float, int], float] = {}  # of the names of one height, points
     for row in rows_of(first):
-        axes.annotate(str(row.dataset) + " (toy)" * (row.dataset in toy),
-                      (row.value, row.best_epsilon_place), xytext=(0, 5), ha="center",
-                      textcoords="offset points", fontsize=5.5, color=COLOUR["muted"])  # fmt: skip
+        text = str(row.dataset) + " (toy)" * (row.dataset in toy)
+        centre = PANEL_POINTS * (row.value - low) / (high - low)
+        half, level = LETTER_POINTS * len(text) / 2, 0
+        while ends.get((row.best_epsilon_place, level), -np.inf) > centre - half:
+            level += 1
+        ends[row.best_epsilon_place, level] = centre + half
+        axes.annotate(text, (row.value, row.best_epsilon_place), xytext=(0, 5 + 6 * level),
+                      ha="center", textcoords="offset points", fontsize=5.5,
+                      color=COLOUR["muted"])  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from robust_transfer.statistics.detection import PROTOCOL
 from robust_transfer.statistics.tables import read_table
 
 #: Columns that a reader relies on; absent ones are read as empty.
@@ -53,13 +54,18 @@ ROBUST = (
     *ACCURACY[:11], "attack_norm", "attack_epsilon", "attack_steps", "attacked_images",
     "clean_accuracy", "robust_accuracy",
 )  # fmt: skip
+DETECTION = (
+    "source", "architecture", "norm", "epsilon", "pretrain_seed", "dataset", "resolution", "mode",
+    "protocol", "transfer_seed", "metric", "origin", "n_test", "objects", "accuracy", "ci_low",
+    "ci_high", "source_accuracy", "backbone", "seconds",
+)  # fmt: skip
 #: Tables of results by name, with the columns that readers rely on.
 TABLES = {
     "accuracy": ACCURACY, "welch": WELCH, "welch_selected": SELECTED, "pearson": PEARSON,
     "headline": HEADLINE, "equivalence": EQUIVALENCE, "recommendation": RECOMMENDATION,
     "mixed_effects": EFFECTS, "mixed_diagnostics": DIAGNOSTICS, "granularity": GRANULARITY,
     "granularity_points": POINTS, "granularity_prediction": PREDICTION,
-    "robust_accuracy": ROBUST,
+    "robust_accuracy": ROBUST, "detection": DETECTION, "detection_welch": WELCH,
 }  # fmt: skip
 
 
@@ -89,11 +95,18 @@ def read_all(paths: Mapping[str, str]) -> dict[str, pd.DataFrame]:
 def complete(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Return every one of `TABLES` as `plain` gives it; absent ones are empty.
 
+    The tests of detectors stand in welch.csv with the others; here they are a table of their own.
+
     Args:
         tables: name -> rows; some may be absent.
     """
-    return {name: plain(tables.get(name, pd.DataFrame()), columns)
-            for name, columns in TABLES.items()}  # fmt: skip
+    found = {name: plain(tables.get(name, pd.DataFrame()), columns)
+             for name, columns in TABLES.items()}  # fmt: skip
+    of_detectors = found["welch"]["protocol"] == PROTOCOL
+    if of_detectors.any():
+        found["detection_welch"] = found["welch"][of_detectors].reset_index(drop=True)
+        found["welch"] = found["welch"][~of_detectors].reset_index(drop=True)
+    return found
 
 
 def plain(table: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -45,6 +45,7 @@ def dataset_grid(
     modes: Sequence[str],
     toy: Collection[str],
     *,
+    quantity: str = "accuracy, %",
     bottom: float = 0.85,
     heading: float = 0.0,
     below: float = 0.0,
@@ -55,6 +56,7 @@ def dataset_grid(
         datasets: at least one; more than five wrap into further blocks of rows.
         modes: at least one; a row each.
         toy: names of the datasets that are toys.
+        quantity: what is drawn, and its unit.
         bottom: room below, in inches.
         heading: room for a line between title and panel, in inches.
         below: more room under each panel, for turned tick labels, in inches.
@@ -86,7 +88,7 @@ def dataset_grid(
             if row == 0:
                 panel.set_title(dataset_text(datasets[place], toy), pad=5 + 72 * heading)
             if column == 0:
-                panel.set_ylabel(f"{mode_text(mode)}\naccuracy, %", linespacing=1.4)
+                panel.set_ylabel(f"{mode_text(mode)}\n{quantity}", linespacing=1.4)
     return figure, found
 
 

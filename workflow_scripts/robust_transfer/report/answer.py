@@ -18,7 +18,7 @@ from robust_transfer.report.words import (
 )
 
 #: What a place has: there one robust epsilon meets standard.
-PLACE = ["line", "dataset", "resolution", "norm", "mode"]
+PLACE = ["line", "dataset", "resolution", "norm", "mode", "metric"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,12 @@ class Answer:
 
 
 def answer(
-    welch: pd.DataFrame, selected: pd.DataFrame, *, confidence: float, toy: Collection[str]
+    welch: pd.DataFrame,
+    selected: pd.DataFrame,
+    *,
+    confidence: float,
+    toy: Collection[str],
+    table: str = "welch",
 ) -> Answer:
     """Say which pretraining transfers better, and where that cannot be told.
 
@@ -53,6 +58,7 @@ def answer(
         selected: comparisons at the epsilon that validation chose, with verdicts.
         confidence: of the intervals.
         toy: names of the datasets that are toys.
+        table: name of the table that `welch` is.
     """
     welch = welch.assign(row=range(1, len(welch) + 1))
     if (selected["verdict"] != "untested").any():
@@ -60,7 +66,7 @@ def answer(
         counts, table = count_verdicts(selected), "welch_selected"
     else:
         chosen = _largest(welch)
-        counts, table = count_verdicts(welch), "welch"
+        counts = count_verdicts(welch)
     overall = _overall(welch) if table == "welch_selected" else ""
     clearest = _clearest(chosen if overall else welch, confidence, toy)
     links = {text: f"{table}-{row}" for text, row in clearest.items()}
@@ -122,6 +128,7 @@ def sentence(row: Any, confidence: float, toy: Collection[str]) -> str:
         toy: names of the datasets that are toys.
     """
     where = place_text(row.dataset, row.resolution, row.mode, toy)
+    where += {"box_ap": ", AP of boxes", "mask_ap": ", AP of masks"}.get(row.metric, "")
     robust = backbone_text(row.epsilon, row.norm, chosen_epsilons(row))
     points = 100 * row.difference
     low, high = row.ci_low, row.ci_high

@@ -72,12 +72,18 @@ def backbone() -> list[Column]:
     ]
 
 
+def metric_text(metric: str) -> str:
+    """Spell a metric: "mean per class", "AP of boxes"."""
+    precision = {"box_ap": "AP of boxes", "mask_ap": "AP of masks"}
+    return precision.get(metric, metric.replace("_", " "))
+
+
 def provenance() -> list[Column]:
     """Return the columns that say how and by whom a number was measured."""
     return [
         ("Source", False, word("source")),
         ("Protocol", False, word("protocol")),
-        ("Metric", False, word("metric", lambda metric: metric.replace("_", " "))),
+        ("Metric", False, word("metric", metric_text)),
         ("Origin", False, word("origin")),
     ]
 
@@ -167,6 +173,27 @@ def welch_columns(toy: Collection[str], percent: str) -> list[Column]:
         ),
         *provenance(),
         ("Note", False, word("note")),
+    ]
+
+
+def detection_columns(toy: Collection[str], percent: str) -> list[Column]:
+    """Return the columns of the table of detectors, over rows of `detection_cells`."""
+    beside = (("AP50", "box_ap50"), ("AP75", "box_ap75"), ("AP small", "box_ap_small"),
+              ("AP medium", "box_ap_medium"), ("AP large", "box_ap_large"),
+              ("VOC 07", "voc07_map50"), ("VOC 10+", "voc10_map50"))  # fmt: skip
+    return [
+        ("Dataset", False, word("dataset", lambda name: dataset_text(name, toy))),
+        ("Detector", False, word("mode")),
+        ("Pretrained on", False, word("source", lambda name: UNTRAINED.get(name, name))),
+        *backbone(),
+        ("Metric", False, word("metric", metric_text)),
+        ("AP, %", True, numeric("mean", lambda v: number(100 * v), "strong")),
+        (f"{percent} interval", True, points("ci_low", "ci_high")),
+        ("n", True, numeric("n", count)),
+        ("n counts", False, word("replicate", lambda unit: UNITS.get(unit, unit))),
+        *((header, True, numeric(name, lambda v: number(100 * v))) for header, name in beside),
+        ("Test images", True, numeric("n_test", count)),
+        ("Origin", False, word("origin")),
     ]
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 TABLES = (
     "recommendation", "headline", "welch_selected", "welch", "equivalence", "pearson",
     "mixed_effects", "mixed_diagnostics", "granularity", "granularity_prediction", "accuracy",
-    "variants", "robust_accuracy",
+    "variants", "robust_accuracy", "detection", "detection_welch",
 )  # fmt: skip
+#: Those that stand under the heading of detection and segmentation.
+OF_DETECTION = ("detection", "detection_welch")
 TABLE_FORMATS = ("csv", "tex")
 #: What the page is made from besides the modules.
 TEMPLATES = tuple(

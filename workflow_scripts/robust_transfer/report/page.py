@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from robust_transfer.figures.catalogue import CATALOGUE, confidence_of, toy_datasets
 from robust_transfer.figures.cells import summarise
+from robust_transfer.figures.detection import detection_cells
 from robust_transfer.figures.r_squared import r_squared_data
 from robust_transfer.figures.results import complete
 from robust_transfer.figures.style import THEME
@@ -24,7 +25,7 @@ from robust_transfer.report.advice import (
 )
 from robust_transfer.report.answer import answer
 from robust_transfer.report.comparison import comparisons
-from robust_transfer.report.contents import TABLES
+from robust_transfer.report.contents import OF_DETECTION, TABLES
 from robust_transfer.report.inline import csv_link
 from robust_transfer.report.matrix import Matrix, matrix
 from robust_transfer.report.methods import facts, methods
@@ -73,7 +74,7 @@ def write_report(
         "most_rows": MOST_ROWS,
         "links": {t.name: csv_link(folder / f"{t.name}.csv") for t in spelled},
         "figures": figures_of(Path(figures_folder)),
-        "toy": toys_of(study_config, results["accuracy"]),
+        "toy": toys_of(study_config, results["accuracy"], results["detection"]),
         "facts": facts(main_rows(results["accuracy"])),
         "methods": methods(results["accuracy"], data, confidence),
         "commands": commands,
@@ -102,6 +103,8 @@ def shown_data(results: Mapping[str, pd.DataFrame], confidence: float) -> dict[s
         "welch_selected": with_verdicts(chosen, 1 - confidence),
         "welch": with_verdicts(results["welch"], 1 - confidence),
         "equivalence": equivalence if tested else equivalence.iloc[:0],
+        "detection": detection_cells(results["detection"], confidence),
+        "detection_welch": with_verdicts(results["detection_welch"], 1 - confidence),
         "accuracy": summarise(main_rows(accuracy), confidence, also=("selected_on",)),
         "variants": summarise(accuracy[~is_main(accuracy)], confidence, also=budgets),
     }
@@ -131,8 +134,18 @@ def _opening(
         "best_modes": modes,
         "best": rows,
         "matrix": places,
+        **_detection(data, confidence, toy),
         "wanted": wanted | set(said.links.values()),
     }
+
+
+def _detection(
+    data: Mapping[str, pd.DataFrame], confidence: float, toy: frozenset[str]
+) -> dict[str, Any]:
+    """Return what opens the part on detectors, and which tables are in it."""
+    tests = data["detection_welch"]
+    said = answer(tests, tests.iloc[:0], confidence=confidence, toy=toy, table="detection_welch")
+    return {"detectors": said, "of_detection": OF_DETECTION if len(data["detection"]) else ()}
 
 
 def _render(page: Mapping[str, Any], study_config: Mapping[str, Any]) -> str:

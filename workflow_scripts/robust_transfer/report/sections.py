@@ -9,6 +9,7 @@ import pandas as pd
 from robust_transfer.figures.catalogue import CATALOGUE, toy_datasets
 from robust_transfer.report.columns import (
     accuracy_columns,
+    detection_columns,
     pearson_columns,
     robust_columns,
     variant_columns,
@@ -27,6 +28,7 @@ from robust_transfer.report.model_columns import (
 )
 from robust_transfer.report.tables import Table, spell
 from robust_transfer.statistics.equivalence import placebo_rate
+from robust_transfer.statistics.main_rows import NO_SOURCE
 
 
 def figures_of(folder: Path) -> dict[str, dict[str, Any]]:
@@ -50,22 +52,28 @@ def figures_of(folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def toys_of(study_config: Mapping[str, Any], accuracy: pd.DataFrame) -> dict[str, list[str]]:
+def toys_of(
+    study_config: Mapping[str, Any], accuracy: pd.DataFrame, detection: pd.DataFrame
+) -> dict[str, list[str]]:
     """Say which of the datasets that a study uses are toys.
 
     Args:
         study_config: the study's config.
         accuracy: the rows of accuracy.csv.
+        detection: the rows of detection.csv.
 
     Returns:
         `datasets` (the toys), `planted` (those with a planted feature), `real` (all others).
     """
-    used = set(accuracy["dataset"].dropna()) | set(accuracy["source"].dropna())
+    tables = (accuracy, detection)
+    used = {name for table in tables for name in table["dataset"].dropna()}
+    used |= {name for table in tables for name in table["source"].dropna()} - {NO_SOURCE}
     pretrain = study_config.get("pretrain", {})
     if pretrain.get("backbones", True):
         used.add(pretrain.get("source"))
     toys = sorted(toy_datasets(study_config) & used)
-    datasets = study_config.get("data", {}).get("datasets", [])
+    datasets = [each for section in ("data", "detect")
+                for each in study_config.get(section, {}).get("datasets", [])]  # fmt: skip
     return {
         "datasets": toys,
         "planted": [one["name"] for one in datasets if one["name"] in toys and one.get("grating")],
@@ -99,6 +107,8 @@ def tables_of(
         "accuracy": accuracy_columns(toy, percent),
         "variants": variant_columns(toy, percent),
         "robust_accuracy": robust_columns(toy),
+        "detection": detection_columns(toy, percent),
+        "detection_welch": welch_columns(toy, percent),
     }
     placebo = placebo_text(data["equivalence"], 1 - confidence)
     return [
@@ -199,4 +209,13 @@ TEXTS = {
         "Does robustness survive the transfer?",
         "Accuracy of the transferred models on the same test images, clean and under PGD.",
         "Not measured: transfer.robustness.epsilons is empty."),
+    "detection": (
+        "Average precision of detectors",
+        "COCO's average precision, the mean over replicates; beside it AP of boxes at single "
+        "overlaps and sizes, and VOC's mean AP by both of its rules. A single detector's interval "
+        "is a bootstrap over test images.",
+        "No detector: detect.datasets is empty."),
+    "detection_welch": (
+        "Robust against standard backbones of detectors", _TESTS,
+        "No comparison of detectors: it takes a standard and a robust backbone under one."),
 }  # fmt: skip

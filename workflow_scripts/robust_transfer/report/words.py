@@ -74,7 +74,7 @@ def place_text(dataset: str, resolution: Any, mode: str, toy: Collection[str]) -
     """Spell where a comparison was made: "greek (toy) at 32x32 under fixed features"."""
     size = "" if str(resolution) in ("native", "nan") else f" at {resolution_text(resolution)}"
     how = {"fixed": "under fixed features", "full": "with the full network trained"}
-    return f"{dataset_text(dataset, toy)}{size} {how.get(mode, mode_text(mode))}"
+    return f"{dataset_text(dataset, toy)}{size} {how.get(mode, f'under {mode_text(mode)}')}"
 
 
 def replicates_text(n_robust: Any, n_standard: Any, unit: Any) -> str:
