@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from workflow import copy_workflow, snakemake
+from workflow import TINY_DETECTION, copy_workflow, snakemake
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests share two cores
 
@@ -53,3 +53,26 @@ def audited_study(finished_study: Path, tmp_path_factory: pytest.TempPathFactory
         assert done.code == 0, done.said
 
     return made_once(tmp_path_factory, "audited", make)
+
+
+@pytest.fixture(scope="session")
+def finished_detection(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the code and the results of the tiny study of detectors; do not touch."""
+
+    def make(folder: Path) -> None:
+        done = snakemake(copy_workflow(folder), study=TINY_DETECTION)
+        assert done.code == 0, done.said
+
+    return made_once(tmp_path_factory, "finished_detection", make)
+
+
+@pytest.fixture(scope="session")
+def audited_detection(finished_detection: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of that study, and its audit as the workflow makes it; do not touch."""
+
+    def make(folder: Path) -> None:
+        shutil.copytree(finished_detection, folder, symlinks=True)
+        done = snakemake(folder, "audit", study=TINY_DETECTION)
+        assert done.code == 0, done.said
+
+    return made_once(tmp_path_factory, "audited_detection", make)

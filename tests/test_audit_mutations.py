@@ -5,8 +5,7 @@ import re
 import numpy as np
 import pytest
 import yaml
-from forgery import Forgery
-from robust_transfer.audit.rerun import as_job, run_here
+from forgery import Forgery, more
 from safetensors.numpy import load_file, save_file
 
 pytestmark = pytest.mark.workflow
@@ -39,11 +38,6 @@ def cache(f, name):
 
 def report(f):
     return f.one("write_report", "page")
-
-
-def more(text):
-    """Count up the last digit of a number: 0.125 -> 0.126."""
-    return re.sub(r"\d(?=(e-?\d+)?$)", lambda digit: str((int(digit[0]) + 1) % 10), text)
 
 
 def edit_weights(f, change):
@@ -300,37 +294,20 @@ def choose_what_was_no_candidate(f):
     path = transfer_record(f)
     f.edit(path, lambda said: said.update(selected="learning_rate=0.7"))
     f.forge(path)
-    redo_the_analysis(f)
+    f.redo()
 
 
 def choose_on_test(f):
     path = transfer_record(f)
     f.edit(path, lambda said: said.update(selected_on="test"))
     f.forge(path)
-    redo_the_analysis(f)
+    f.redo()
 
 
 def pass_one_seed_off_as_two(f):
     copy_under_another_seed(f)
     f.forge(predictions(f, 1))
-    redo_the_analysis(f)
-
-
-def redo_the_analysis(f):
-    """Make all tables and the report from what lies there now, and every record fit."""
-    left = [job for job in f.plan.jobs if job.script.split("/")[0] in ("analysis", "report")]
-    left = [job for job in left if job.rule not in ("draw_figures", "measure_granularity")]
-    while left:
-        waiting = {path for job in left for path in job.files}
-        job = next(job for job in left if not waiting & set(job.needed))
-        left.remove(job)
-        params = f.json(f"{job.files[0]}.prov.json")["params"]
-        again, scripts = f.root / "again", f.root / "workflow_scripts"
-        made = as_job(job, params, again, scripts, threads=1)
-        assert run_here(scripts / job.script, f.plan.handle, made, f.root) == ""
-        for path in job.files:
-            f.write(path, (again / path).read_bytes())
-        f.forge(*job.files)
+    f.redo()
 
 
 # Weights, with every record forged to fit

@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "config.yaml", "rules", "workflow_scripts", "envs", "profiles", "slurm")
 TINY = ("--configfile", "tests/tiny.yaml")
+TINY_DETECTION = ("--configfile", "tests/tiny_detection.yaml")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Finished:
 
 def copy_workflow(folder: Path) -> Path:
     """Copy the code into a new folder, as a clone would have it."""
-    for part in (*PARTS, "tests/tiny.yaml"):
+    for part in (*PARTS, TINY[1], TINY_DETECTION[1]):
         source, goal = ROOT / part, folder / part
         goal.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():

@@ -15,6 +15,7 @@ from robust_transfer.audit.plan import Job
 from robust_transfer.errors import DataError
 from robust_transfer.images.cache import ImageCache, load_cache
 from robust_transfer.images.splits import split_validation
+from robust_transfer.scenes.cache import SceneCache
 
 
 def data(evidence: Evidence) -> Iterator[Check]:
@@ -32,15 +33,16 @@ def data(evidence: Evidence) -> Iterator[Check]:
 def _cache(evidence: Evidence, job: Job, said: dict[str, str], subject: str) -> Iterator[Check]:
     """Compare manifest, table of files, labels and images with each other and the source."""
     manifest = evidence.json(said["manifest"])
-    table = _table(evidence.path(said["files"]))
+    table = table_of_files(evidence.path(said["files"]))
     labels = np.load(evidence.path(said["labels"]), allow_pickle=False)
-    wrong = [*_sums(evidence, said, manifest), *_counts(manifest, table, labels)]
+    sums = manifest["sha256"] | {"files": manifest["source_files_sha256"]}
+    wrong = [*other_files(evidence, said, sums), *_counts(manifest, table, labels)]
     yield Check("data", FAIL if wrong else PASS, subject, some(wrong) or (
         f"{manifest['n_train']} training and {manifest['n_test']} test images, as in the table "
         "of files; histogram and checksums agree"), (subject,) if wrong else ())  # fmt: skip
     if wrong:
         return
-    yield from _disjoint(manifest, table, subject)
+    yield from disjoint(manifest, table, subject)
     if job.title not in evidence.stale:
         yield from compare_with_originals(evidence, job, table, subject)
     if evidence.here(*said.values()):
@@ -49,18 +51,25 @@ def _cache(evidence: Evidence, job: Job, said: dict[str, str], subject: str) -> 
         except DataError as error:
             yield Check("data", FAIL, subject, str(error), (subject,))
             return
-        yield _pixels_disjoint(cache, subject)
+        yield pixels_disjoint(cache, subject)
 
 
-def _table(path: Path) -> list[dict[str, str]]:
+def table_of_files(path: Path) -> list[dict[str, str]]:
     """Read files.csv."""
     with path.open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
-def _sums(evidence: Evidence, said: dict[str, str], manifest: dict[str, Any]) -> Iterator[str]:
-    """Yield files whose checksum the manifest has otherwise."""
-    expected = manifest["sha256"] | {"files": manifest["source_files_sha256"]}
+def other_files(
+    evidence: Evidence, said: dict[str, str], expected: dict[str, str]
+) -> Iterator[str]:
+    """Yield files whose checksum the manifest has otherwise.
+
+    Args:
+        evidence: of the study.
+        said: paths of the files of a cache, by name.
+        expected: checksums in the manifest, by the same names.
+    """
     for name, digest in expected.items():
         if evidence.known(said[name]) and evidence.hashes[said[name]] != digest:
             yield f"{name} is not the file that the manifest describes"
@@ -84,7 +93,7 @@ def _counts(
             yield f"class histogram of {name}: {found}, the manifest says otherwise"
 
 
-def _disjoint(
+def disjoint(
     manifest: dict[str, Any], table: list[dict[str, str]], subject: str
 ) -> Iterator[Check]:
     """Look for test images whose original is a training image too."""
@@ -102,7 +111,7 @@ def _disjoint(
         yield Check("data", FAIL, f"{subject}: originals", said, (subject,))
 
 
-def _pixels_disjoint(cache: ImageCache, subject: str) -> Check:
+def pixels_disjoint(cache: ImageCache | SceneCache, subject: str) -> Check:
     """Look for test images that look like a training image."""
     pairs, looked_at = near_duplicates(cache)
     subject = f"{subject}: look-alikes"

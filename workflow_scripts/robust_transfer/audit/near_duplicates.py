@@ -5,6 +5,7 @@ from PIL import Image
 from scipy.fft import dctn
 
 from robust_transfer.images.cache import ImageCache
+from robust_transfer.scenes.cache import SceneCache
 
 SIDE = 16  # thumbnails, pixels a side
 LOW = 8  # frequencies a side whose signs make up the 64 bits of the hash
@@ -16,7 +17,7 @@ ALIKE, FLAT = 3.0, 6.0
 AT_MOST = 20_000
 
 
-def near_duplicates(cache: ImageCache) -> tuple[list[tuple[int, int]], int]:
+def near_duplicates(cache: ImageCache | SceneCache) -> tuple[list[tuple[int, int]], int]:
     """Find pairs of a training and a test image that are one picture, but for small changes.
 
     Two images count when their perceptual hashes differ in at most `BITS_APART` of 64 bits and
@@ -58,7 +59,7 @@ def _thinned(rows: np.ndarray) -> np.ndarray:
     return rows[np.linspace(0, len(rows) - 1, AT_MOST).astype(np.int64)]
 
 
-def _thumbnails(cache: ImageCache, rows: np.ndarray) -> np.ndarray:
+def _thumbnails(cache: ImageCache | SceneCache, rows: np.ndarray) -> np.ndarray:
     """Return (n, SIDE, SIDE) float32 grey levels in [0, 255]."""
     found = np.empty((len(rows), SIDE, SIDE), np.float32)
     for place, row in enumerate(rows):

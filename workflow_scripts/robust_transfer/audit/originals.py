@@ -41,7 +41,8 @@ def compare_with_originals(
     """
     settings = job.params["settings"]
     if table and table[0]["path"]:
-        status, said, originals = _files(evidence, settings, table)
+        root = evidence.root / settings["data_root"] / settings["dataset"].get("path", "")
+        status, said, originals = files_again(root, table)
     else:
         status, said, originals = _rendered(settings, table)
     if status == PASS and originals:
@@ -75,21 +76,25 @@ def _rendered(settings: dict, table: list[dict[str, str]]) -> tuple[str, str, Or
     ]
     if apart:
         return FAIL, f"images {some(apart)} differ when made again", {}
-    drawn = _drawn(len(table), PIXELS)
+    drawn = drawn_evenly(len(table), PIXELS)
     originals = {place: Image.fromarray(pixels[place]) for place in drawn}
     return PASS, f"all {len(table)} images come out the same when made again", originals
 
 
-def _files(
-    evidence: Evidence, settings: dict, table: list[dict[str, str]]
-) -> tuple[str, str, Originals]:
-    """Hash a sample of the original files."""
-    root = evidence.root / settings["data_root"] / settings["dataset"].get("path", "")
+def files_again(root: Path, table: list[dict[str, str]]) -> tuple[str, str, Originals]:
+    """Hash a sample of the original files.
+
+    Args:
+        root: the folder that paths of the table are relative to.
+        table: rows of files.csv.
+
+    Returns:
+        Status of the check, what to say, and a smaller sample of images by their position.
+    """
     if not (root / table[0]["path"]).exists():
         return WARN, f"not compared: {root / table[0]['path']} is not here", {}
-    drawn = _drawn(len(table), SAMPLE)
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        digests = list(pool.map(lambda place: _digest(root / table[place]["path"]), drawn))
+    drawn = drawn_evenly(len(table), SAMPLE)
+    digests = digests_of([root / table[place]["path"] for place in drawn])
     apart = [table[place]["path"] for place, digest in zip(drawn, digests, strict=True)
              if digest != table[place]["sha256"]]  # fmt: skip
     if apart:
@@ -115,7 +120,13 @@ def _cached_otherwise(
     ]
 
 
-def _drawn(count: int, wanted: int) -> list[int]:
+def digests_of(paths: list[Path]) -> list[str]:
+    """Hash files side by side; `missing` for one that cannot be read."""
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(_digest, paths))
+
+
+def drawn_evenly(count: int, wanted: int) -> list[int]:
     """Return positions spread evenly, first and last among them."""
     return np.unique(np.linspace(0, count - 1, min(wanted, count)).astype(int)).tolist()
 

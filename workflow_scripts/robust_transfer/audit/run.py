@@ -11,11 +11,13 @@ from robust_transfer.audit.checks import FAIL, PASS, SCHEMA_VERSION, Check, as_r
 from robust_transfer.audit.claims import claims
 from robust_transfer.audit.currency import currency, environment
 from robust_transfer.audit.data import data
+from robust_transfer.audit.detectors import precision
 from robust_transfer.audit.evidence import Evidence
 from robust_transfer.audit.files import completeness, custody, integrity, records
 from robust_transfer.audit.page import page
 from robust_transfer.audit.plan import Plan
 from robust_transfer.audit.runs import replicates, selection
+from robust_transfer.audit.scenes import scenes
 from robust_transfer.audit.statistics import statistics
 from robust_transfer.audit.tables import tables
 from robust_transfer.audit.weights import weights
@@ -51,13 +53,15 @@ def audit(
         later ones, so that each fault is told once, by the check that it belongs to.
     """
     evidence = Evidence(plan, Path(root), Path(code), threads=threads)
-    steps: list[Callable[[Evidence], Iterator[Check]]] = [
-        completeness, records, integrity, custody, currency, environment, data, selection,
-        replicates, weights, statistics, tables, claims, partial(workflow, question=question),
+    steps: list[tuple[str, Callable[[Evidence], Iterator[Check]]]] = [
+        ("completeness", completeness), ("records", records), ("integrity", integrity),
+        ("custody", custody), ("currency", currency), ("environment", environment),
+        ("data", data), ("data", scenes), ("selection", selection), ("replicates", replicates),
+        ("weights", weights), ("statistics", statistics), ("statistics", precision),
+        ("tables", tables), ("claims", claims), ("workflow", partial(workflow, question=question)),
     ]  # fmt: skip
     found: list[Check] = []
-    for step in steps:
-        name = getattr(step, "__name__", "workflow")
+    for name, step in steps:
         start = time.monotonic()
         told: list[Check] = []
         try:

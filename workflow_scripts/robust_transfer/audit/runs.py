@@ -54,6 +54,15 @@ def replicates(evidence: Evidence) -> Iterator[Check]:
             yield Check("replicates", FAIL if wrong else PASS, record, wrong or "its own run")
         if evidence.here(path):
             same[job.title, evidence.hashes[path]].append(path)
+    for job in evidence.plan.with_output("detections", "about"):
+        (path,), (record,) = job.outputs["detections"], job.outputs["about"]
+        if evidence.here(record):
+            wrong = _misplaced_detector(job, evidence.json(record))
+            spoils = (record,) if wrong else ()
+            said = wrong or "its own run"
+            yield Check("replicates", FAIL if wrong else PASS, record, said, spoils)
+        if evidence.here(path):
+            same[_but_the_seed(job), evidence.hashes[path]].append(path)
     for (title, _), paths in same.items():
         if len(paths) > 1:
             said = f"identical predictions: they are no replicates: {some(paths)}"
@@ -65,6 +74,25 @@ def _misplaced(job: Job, path: str, said: dict[str, Any]) -> str:
     """Say in what a transfer's record differs from the job that it lies under."""
     place = job.outputs["records"].index(path)
     expected = {**job.wildcards, "transfer_seed": job.params["settings"]["seeds"][place]}
+    return _otherwise(said, expected)
+
+
+def _misplaced_detector(job: Job, said: dict[str, Any]) -> str:
+    """Say in what the record of a detector differs from the job that it lies under."""
+    place = job.wildcards
+    expected = {key: place[key] for key in ("backbone", "detector")}
+    return _otherwise(said, expected | {"dataset": place["scenes"],
+                                        "transfer_seed": int(place["seed"])})  # fmt: skip
+
+
+def _but_the_seed(job: Job) -> str:
+    """Name what the seeds of a detector have in common."""
+    shared = {key: value for key, value in job.wildcards.items() if key != "seed"}
+    return " ".join([job.rule, *(f"{key}={value}" for key, value in shared.items())])
+
+
+def _otherwise(said: dict[str, Any], expected: dict[str, Any]) -> str:
+    """Say what a record says otherwise than its place."""
     wrong = {key: value for key, value in expected.items() if said.get(key) != value}
     return some(f"{key} is {said.get(key)}, its place says {value}" for key, value in wrong.items())
 

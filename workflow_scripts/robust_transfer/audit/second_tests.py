@@ -146,10 +146,10 @@ def with_holm(rows: list[Row]) -> list[Row]:
         for raw, to in (("p_value", "p_adjusted"), ("p_greater", "p_greater_adjusted")):
             for row in group:
                 row[to] = None
-            tested_rows = sorted((row for row in group if row.get(raw) is not None),
+            compared_rows = sorted((row for row in group if row.get(raw) is not None),
                                  key=lambda row: row[raw])  # fmt: skip
             largest = 0.0
-            for place, row in enumerate(tested_rows):
-                largest = max(largest, (len(tested_rows) - place) * row[raw])
+            for place, row in enumerate(compared_rows):
+                largest = max(largest, (len(compared_rows) - place) * row[raw])
                 row[to] = min(1.0, largest)
     return rows

@@ -44,21 +44,24 @@ def statistics(evidence: Evidence) -> Iterator[Check]:
     for job in evidence.plan.with_output("accuracy"):
         (path,) = job.outputs["accuracy"]
         if evidence.here(path):
-            yield _judged(path, "predictions and records", _accuracies(evidence, job, path))
+            yield judged(path, "predictions and records", _accuracies(evidence, job, path))
     for name, (second, keys) in TABLES.items():
         for job in evidence.plan.with_output(name):
             (path,), (accuracy,) = job.outputs[name], job.inputs["accuracy"]
+            detections = job.inputs.get("detection", []) if name == "welch" else []
             record = evidence.record(job)
-            if record and evidence.here(path, accuracy):
+            if record and evidence.here(path, accuracy, *detections):
                 settings = record["params"]["settings"]
                 wanted = TESTS[name] in settings["tests"]
                 rows = counted(read_rows(evidence.path(accuracy)))
+                for other in detections:
+                    rows += detectors_tested(read_rows(evidence.path(other)))
                 again = second(rows, settings["confidence"]) if wanted else []
                 found = read_rows(evidence.path(path))
-                yield _judged(path, accuracy, compared(found, again, keys))
+                yield judged(path, accuracy, compared(found, again, keys))
 
 
-def _judged(path: str, source: str, found: tuple[int, list[str]]) -> Check:
+def judged(path: str, source: str, found: tuple[int, list[str]]) -> Check:
     """Make a check of a number of compared values and the differences."""
     values, wrong = found
     if wrong:
@@ -81,6 +84,11 @@ def counted(rows: list[Row]) -> list[Row]:
         row for row in rows
         if {row.get(key) or "all" for key in BUDGETS} == {"all"} and row.get("source") != "none"
     ]  # fmt: skip
+
+
+def detectors_tested(rows: list[Row]) -> list[Row]:
+    """Keep the average precision that robust and standard detectors are compared by."""
+    return [row for row in counted(rows) if row["metric"] in ("box_ap", "mask_ap")]
 
 
 def _value(key: str | None, text: str | None) -> Any:
@@ -106,8 +114,8 @@ def compared(found: list[Row], again: list[Row], keys: tuple[str, ...]) -> tuple
     Returns:
         How many values were compared, and the differences in words.
     """
-    theirs = {_key(row, keys): row for row in found}
-    mine = {_key(row, keys): row for row in again}
+    theirs = {key_of(row, keys): row for row in found}
+    mine = {key_of(row, keys): row for row in again}
     wrong = [f"no row {', '.join(map(str, key))}" for key in mine.keys() - theirs.keys()]
     wrong += [f"a row too many: {', '.join(map(str, key))}" for key in theirs.keys() - mine.keys()]
     if len(theirs) < len(found):
@@ -122,7 +130,8 @@ def compared(found: list[Row], again: list[Row], keys: tuple[str, ...]) -> tuple
     return count, wrong
 
 
-def _key(row: Row, keys: tuple[str, ...]) -> tuple[Any, ...]:
+def key_of(row: Row, keys: tuple[str, ...]) -> tuple[Any, ...]:
+    """Return what tells a row apart."""
     return tuple(row.get(key) for key in keys)
 
 
@@ -156,11 +165,11 @@ def _accuracies(evidence: Evidence, job: Job, path: str) -> tuple[int, list[str]
         )  # fmt: skip
     keys = (*CELL, "transfer_seed", *BUDGETS)
     if job.title in evidence.stale:  # its rows are those of another grid
-        grid = {_key(row, keys) for row in again}
-        ours = [row for row in ours if _key(row, keys) in grid]
-        have = {_key(row, keys) for row in ours}
-        again = [row for row in again if _key(row, keys) in have]
-    ours = [row for row in ours if _key(row, keys) not in unknown]
+        grid = {key_of(row, keys) for row in again}
+        ours = [row for row in ours if key_of(row, keys) in grid]
+        have = {key_of(row, keys) for row in ours}
+        again = [row for row in again if key_of(row, keys) in have]
+    ours = [row for row in ours if key_of(row, keys) not in unknown]
     count, wrong = compared(ours, again, keys)
     return count, wrong + _published(evidence, job, [row for row in rows if row not in ours])
 
@@ -193,7 +202,7 @@ def _published(evidence: Evidence, job: Job, rows: list[Row]) -> list[str]:
         if not evidence.path(path).is_file():
             raise DataError(f"{path}: no such file.")
         given += read_rows(evidence.path(path))
-    theirs = [_key(row, keys) for row in rows if row["origin"] != "run"]
-    mine = [_key(row, keys) for row in given]
+    theirs = [key_of(row, keys) for row in rows if row["origin"] != "run"]
+    mine = [key_of(row, keys) for row in given]
     return [] if sorted(theirs, key=str) == sorted(mine, key=str) else [
         f"published rows: {len(theirs)}, and {len(mine)} others in the files"]  # fmt: skip

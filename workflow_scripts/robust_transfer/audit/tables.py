@@ -15,16 +15,18 @@ from robust_transfer.files import sha256
 
 #: Stages whose jobs need no network: tables and report, but for the drawing of figures.
 STAGES, FIGURES = ("analysis", "report"), ("draw_figures",)
+SCORES = ("score_detections",)  # likewise, of another stage
 #: Seconds that a job may have taken, as recorded; dearer ones are left to a replay.
 AT_MOST = 15.0
 
 
 def tables(evidence: Evidence) -> Iterator[Check]:
-    """Make every table and the report again, from the inputs that are here, and compare bytes."""
+    """Make scores, tables and the report again from the inputs that are here; compare bytes."""
     plan = evidence.plan
     for job in plan.jobs:
         stage, _, _ = job.script.partition("/")
-        if stage not in STAGES or job.rule in FIGURES or job.title in evidence.stale:
+        remade = (stage in STAGES and job.rule not in FIGURES) or job.rule in SCORES
+        if not remade or job.title in evidence.stale:
             continue
         record = evidence.record(job)
         if record and record["seconds"] <= AT_MOST and evidence.here(*plan.read_by(job)):
