@@ -12,6 +12,16 @@ from workflow import TINY_DETECTION, copy_workflow, snakemake
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests share two cores
 
 
+#: The files that take longest: they begin first, so that no process is left alone with one at the
+#: end (`--dist loadfile` hands files out in this order).
+LONGEST = ("test_slurm", "test_kills", "test_audit_mutations", "test_staleness")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files; the rest keep their order."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
     """Make a folder that all processes of a test run share: the first makes it, others wait."""
     if "PYTEST_XDIST_WORKER" not in os.environ:

@@ -208,7 +208,7 @@ def test_losses_in_bfloat16_are_near_those_in_float32(model):
         ({"architecture": "vgg11"}, "a VGG cannot carry a detector.*ResNet family"),
         ({"trainable_stages": 6}, "6 is out of range.*0 .* to 5"),
         ({"trainable_stages": -1}, "-1 is out of range"),
-        ({"model": "faster_rcn"}, "unknown model 'faster_rcn'.*Did you mean 'faster_rcnn'"),
+        ({"model": "faster_rcn"}, "unknown detector 'faster_rcn'.*Did you mean 'faster_rcnn'"),
         ({"batch_norm": "freeze"}, "'freeze' is not allowed.*Did you mean 'frozen'"),
     ],
 )

@@ -237,8 +237,8 @@ def _as_detector(network: nn.Module, frozen: list[nn.Module]) -> Detector:
 def _check(model: str, trainable_stages: int, batch_norm: str) -> None:
     if model not in DETECTORS:
         raise ConfigError(
-            f"detect.models: unknown model '{model}'. Choose of {', '.join(sorted(DETECTORS))}."
-            + did_you_mean(model, DETECTORS)
+            f"detect.detectors: unknown detector '{model}'. Choose of "
+            f"{', '.join(sorted(DETECTORS))}." + did_you_mean(model, DETECTORS)
         )
     if trainable_stages not in range(MOST_STAGES + 1):
         raise ConfigError(

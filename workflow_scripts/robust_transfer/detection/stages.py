@@ -95,8 +95,8 @@ def body_of(backbone: Backbone) -> Body:
     raise ConfigError(
         f"detect: a {type(network).__name__} cannot carry a detector. Allowed are backbones of the "
         "ResNet family (resnet*, wide_resnet*, resnext* and resnet_small): their stages make the "
-        "feature pyramid (Lin et al. 2017, arXiv:1612.03144). Leave the others out of "
-        "detect.backbones."
+        "feature pyramid (Lin et al. 2017, arXiv:1612.03144). Put the others into a study "
+        "without detectors."
     )
 
 
