@@ -13,8 +13,9 @@ from robust_transfer.audit.plan import Job
 from robust_transfer.audit.rerun import as_job, run_here
 from robust_transfer.files import sha256
 
-#: Stages whose jobs need no network: tables and report, but for the drawing of figures.
-STAGES, FIGURES = ("analysis", "report"), ("draw_figures",)
+#: Stages whose jobs need no network: tables and report. A replay makes the others again: the
+#: drawing of figures, and models, which are trained.
+STAGES, LEFT_TO_REPLAY = ("analysis", "report"), ("draw_figures", "export_model")
 SCORES = ("score_detections",)  # likewise, of another stage
 #: Seconds that a job may have taken, as recorded; dearer ones are left to a replay.
 AT_MOST = 15.0
@@ -25,7 +26,7 @@ def tables(evidence: Evidence) -> Iterator[Check]:
     plan = evidence.plan
     for job in plan.jobs:
         stage, _, _ = job.script.partition("/")
-        remade = (stage in STAGES and job.rule not in FIGURES) or job.rule in SCORES
+        remade = (stage in STAGES and job.rule not in LEFT_TO_REPLAY) or job.rule in SCORES
         if not remade or job.title in evidence.stale:
             continue
         record = evidence.record(job)
