@@ -290,3 +290,16 @@ def test_a_file_that_is_no_backbone_is_refused(tmp_path):
     safetensors.torch.save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(ConfigError, match="no backbone of this workflow"):
         expand_shorthand({"backbones": str(tmp_path)})
+
+
+def test_an_audit_of_a_study_that_exports_a_model_passes(answered, finished_study):
+    done = snakemake(
+        answered,
+        "audit",
+        "--config", f"data={answered / 'my photos'}", f"backbones={finished_study}/results/tiny",
+        study=QUICK,
+    )  # fmt: skip
+    assert done.code == 0, done.said
+    judged = json.loads((answered / "results/my_images/audit/audit.json").read_text("utf-8"))
+    wrong = [check for check in judged["checks"] if check["status"] == "FAIL"]
+    assert wrong == []
