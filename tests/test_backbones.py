@@ -43,6 +43,35 @@ def test_the_normalisation_is_inside():
         torch.testing.assert_close(seen[0][:, channel], expected)
 
 
+NARROW = """
+import sys
+import torch
+from robust_transfer.backbones.small_resnet import SmallResNet
+
+def gradients(dtype, layout):
+    torch.manual_seed(0)
+    model = SmallResNet(5, width=int(sys.argv[1])).to(dtype).to(memory_format=layout).eval()
+    images = torch.rand(64, 3, 32, 32).to(dtype).contiguous(memory_format=layout)
+    return torch.autograd.grad(model(images).square().sum(), list(model.parameters()))
+
+exact = gradients(torch.float64, torch.contiguous_format)
+for _ in range(20):
+    found = gradients(torch.float32, torch.channels_last)
+    room = [torch.empty(n) for n in range(1, 2000, 20)]  # asks the heap, which a wrong write breaks
+    for ours, theirs in zip(found, exact, strict=True):
+        assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()
+"""
+
+
+@pytest.mark.parametrize("width", ["4", "8", "16"])
+def test_narrow_networks_learn_in_channels_last_without_breaking_the_heap(width):
+    """A strided 1x1 convolution of few channels_last channels does (oneDNN issue 6035)."""
+    words = [sys.executable, "-c", NARROW, width]
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    told = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+
+
 def test_logits_are_the_head_of_the_features():
     model, x = backbone(), images()
     torch.testing.assert_close(model(x), model.head(model.features(x)))
