@@ -30,6 +30,9 @@ include: "rules/audit.smk"  # results as they are -> verdict on each file and nu
 include: "rules/benchmark.smk"  # this machine -> speed and memory beside the alternatives
 
 
+remember_code()
+
+
 rule all:
     """The whole study: its tables, figures and report."""
     default_target: True

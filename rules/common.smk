@@ -15,7 +15,7 @@ from robust_transfer.config.grid import NO_SOURCE
 from robust_transfer.config.transfer_recipes import cell_of, recipe_of
 from robust_transfer.errors import UserError
 from robust_transfer.images.fingerprint import fingerprint
-from robust_transfer.records.digests import code_digest as digest_of_closure
+from robust_transfer.records.digests import MEMORY, Code
 
 # glibc gives large blocks back to the system at once and asks for them again: page faults took
 # 10 to 17% of a training step on a CPU. Jobs inherit this.
@@ -53,13 +53,23 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
+SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
+# Jobs, which read these rules again, inherit where to look up what each file of code says.
+CODE = Code(SCRIPTS, Path(os.environ.setdefault(MEMORY, ".snakemake/code.json")))
+
+
 def code_digest(script):
     """Digest of a script and of all project modules that it imports: a rule's `code`."""
-    scripts = Path(workflow.basedir) / "workflow_scripts"
     try:
-        return digest_of_closure(scripts / script, scripts)
+        return CODE.digest(SCRIPTS / script)
     except UserError as error:
         raise WorkflowError(str(error)) from None
+
+
+def remember_code():
+    """Keep what all files of code say, for the jobs of this run and for the next one."""
+    if workflow.is_main_process:
+        CODE.remember()
 
 
 def cache_settings(wildcards):

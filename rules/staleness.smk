@@ -12,7 +12,6 @@ from snakemake.persistence import RECORD_FORMAT_VERSION
 from snakemake.persistence.file import FilePersistence
 
 from robust_transfer.records.controller import all_are_gone, sign_in
-from robust_transfer.records.digests import digest_modules
 from robust_transfer.records.folders import listing_digest
 from robust_transfer.records.ledger import Ledger
 from robust_transfer.records.settle import settle
@@ -100,7 +99,6 @@ def images_listed(wildcards):
 
 def planned_jobs():
     """The jobs that would run, as `why` reads them."""
-    scripts = Path(workflow.basedir) / "workflow_scripts"
     modules = {}
     stale = set(workflow.dag.needrun_jobs())
     levels = workflow.dag.toposorted()
@@ -108,8 +106,8 @@ def planned_jobs():
         if job not in stale or not job.output:
             continue
         if job.rule.name not in modules:
-            script = scripts / Path(job.rule.script).relative_to("../workflow_scripts")
-            modules[job.rule.name] = digest_modules(script, scripts)
+            script = SCRIPTS / Path(job.rule.script).relative_to("../workflow_scripts")
+            modules[job.rule.name] = CODE.modules(script)
         reason = workflow.dag.reason(job)
         yield PlannedJob(
             job.rule.name,

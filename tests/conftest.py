@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from robust_transfer.records.digests import MEMORY
 from workflow import TINY_DETECTION, copy_workflow, snakemake
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests share two cores
@@ -34,6 +35,14 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
             make(folder)
             (folder.parent / "made").touch()
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def code_memory(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """All runs of the workflow remember what code says in one place: each parses it once less."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    os.environ[MEMORY] = str(shared / "code.json")
 
 
 @pytest.fixture(scope="session")

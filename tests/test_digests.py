@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from robust_transfer.errors import UserError
-from robust_transfer.records import digests as library
-from robust_transfer.records.digests import code_digest, digest_modules
+from robust_transfer.records.digests import Code, code_digest, digest_modules
+from robust_transfer.records.source import read_source
 
 SCRIPTS = Path(__file__).parent.parent / "workflow_scripts"
 
@@ -268,7 +268,7 @@ def test_the_digests_of_all_scripts_of_the_project_parse_no_source_twice(monkeyp
     """Parsing is what takes time: about half a second for all, once in each run."""
     parsed = []
     parse = ast.parse
-    library._parse_source.cache_clear()
+    read_source.cache_clear()
     monkeypatch.setattr(ast, "parse", lambda source: parsed.append(source) or parse(source))
     scripts = [
         path
@@ -279,3 +279,47 @@ def test_the_digests_of_all_scripts_of_the_project_parse_no_source_twice(monkeyp
     found = {script: code_digest(script, SCRIPTS) for script in scripts}
     assert len(scripts) < len(parsed) == len(set(parsed))
     assert len(set(found.values())) == len(scripts)
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """The sources that are parsed from now on."""
+    found = []
+    parse = ast.parse
+    read_source.cache_clear()
+    monkeypatch.setattr(ast, "parse", lambda source: found.append(source) or parse(source))
+    return found
+
+
+def remembering(project, memory):
+    code = Code(project, memory)
+    found = {script: code.modules(project / script) for script in ALL}
+    code.remember()
+    read_source.cache_clear()  # as the next process begins
+    return found
+
+
+def test_what_was_parsed_once_is_remembered_by_its_content(project, tmp_path_factory, parsed):
+    memory = tmp_path_factory.mktemp("memory") / "code.json"
+    first = remembering(project, memory)
+    assert parsed
+    parsed.clear()
+    assert remembering(project, memory) == first
+    assert not parsed
+    loop = project / "robust_transfer/training/loop.py"
+    status = loop.stat()
+    loop.write_text(loop.read_text().replace("+ 1", "+ 2"))
+    os.utime(loop, ns=(status.st_atime_ns, status.st_mtime_ns))
+    changed = remembering(project, memory)
+    assert [text.count(b"+ 2") for text in parsed] == [1]
+    assert changed["pretrain/train.py"] != first["pretrain/train.py"]
+    assert changed == {script: digest_modules(project / script, project) for script in ALL}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 1, "reader": "other"}'])
+def test_a_memory_that_cannot_be_used_costs_time_alone(project, tmp_path_factory, text):
+    memory = tmp_path_factory.mktemp("memory") / "code.json"
+    memory.write_text(text)
+    assert remembering(project, memory) == {
+        script: digest_modules(project / script, project) for script in ALL
+    }

@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from slurm_cluster import Cluster, running_cluster, why_not
@@ -33,15 +34,17 @@ def merge(settings, overlay):
 
 
 def make_study(folder: Path) -> Path:
-    """A clone whose config is a study of two backbones, and whose states are saved often."""
+    """A clone whose config is a study of two backbones, their transfers and their detectors."""
     copy_workflow(folder)
     settings = yaml.safe_load((folder / "config.yaml").read_text())
     merge(settings, yaml.safe_load((ROOT / "tests/tiny.yaml").read_text()))
     settings["pretrain"]["backbones"][0]["seeds"] = [0]
     settings["analysis"]["tests"] = ["pearson"]
+    detect = yaml.safe_load((ROOT / "tests/tiny_detection.yaml").read_text())["detect"]
+    merge(settings, {"detect": detect | {"seeds": [0]}})
     (folder / "config.yaml").write_text(yaml.safe_dump(settings))
     # the plugin asks 10 s later than it did before, each time that no job has ended
-    edit(folder / "slurm/profile.yaml", "status-checks: 20", "status-checks: 8")
+    edit(folder / "slurm/profile.yaml", "status-checks: 20", "status-checks: 3")
     return folder
 
 
@@ -110,16 +113,23 @@ def controller(typed: Typed) -> int:
 def test_the_study_runs_as_typed_and_asks_for_what_its_rules_need(cluster, study):
     assert (study / "results/tiny/report/report.html").is_file()
     jobs = cluster.ask("scontrol", "--oneliner", "show", "job").splitlines()
-    # caches, backbones, scores, probes, full transfers; features and granularity of one dataset
-    assert len(jobs) == 2 + 2 + 2 + 2 + 2 + 1 + 1
-    no_gpu = ("build_image_cache", "extract_features", "measure_granularity")
+    # caches, backbones, scores, probes, full transfers; features and granularity of one dataset;
+    # scenes, detectors and their average precision
+    assert len(jobs) == (2 + 2 + 2 + 2 + 2 + 1 + 1) + (1 + 2 + 2)
+    no_gpu = (
+        "build_image_cache", "extract_features", "measure_granularity", "build_scene_cache",
+        "score_detections",
+    )  # fmt: skip
     for job in jobs:
         gpu = "gpu:1" in job.replace("gres/gpu=1", "gpu:1").replace("gres:", "")
         assert gpu == (not any(rule in job for rule in no_gpu)), job
         assert "Requeue=1" in job
-    trained = next(job for job in jobs if "pretrain_backbone" in job)
-    assert "TimeLimit=2-00:00:00" in trained
-    assert re.search(r"mem=(32000M|31\.25G)", trained)
+    for rule in ("pretrain_backbone", "train_detector"):
+        trained = next(job for job in jobs if rule in job)
+        assert "TimeLimit=2-00:00:00" in trained
+        assert re.search(r"mem=(32000M|31\.25G)", trained)
+    found = pd.read_csv(study / "results/tiny/analysis/detection.csv")
+    assert len(found.query("metric == 'box_ap50'")) == 2
 
 
 def test_jobs_that_ran_at_once_had_devices_of_their_own(study):

@@ -12,7 +12,7 @@ import numpy as np
 
 from robust_transfer.audit.plan import Job, Plan
 from robust_transfer.files import sha256
-from robust_transfer.records.digests import code_digest, digest_modules
+from robust_transfer.records.digests import Code
 from robust_transfer.records.provenance import record_path
 
 
@@ -31,6 +31,7 @@ class Evidence:
         self.spoiled: set[str] = set()  # files that a check has failed: others pass them over
         self.stale: set[str] = set()  # titles of jobs that code or config of today would rerun
         self._digests: dict[str, tuple[str, dict[str, str]]] = {}
+        self._code = Code(self.code / "workflow_scripts")
 
     def path(self, path: str) -> Path:
         """Return where a file of the plan lies."""
@@ -68,12 +69,8 @@ class Evidence:
     def code_of(self, job: Job) -> tuple[str, dict[str, str]]:
         """Return the digest of a job's code as it is now, and of each of its modules."""
         if job.script not in self._digests:
-            scripts = self.code / "workflow_scripts"
-            script = scripts / job.script
-            self._digests[job.script] = (
-                code_digest(script, scripts),
-                digest_modules(script, scripts),
-            )
+            script = self.code / "workflow_scripts" / job.script
+            self._digests[job.script] = self._code.digest(script), self._code.modules(script)
         return self._digests[job.script]
 
     def json(self, path: str) -> dict[str, Any]:

@@ -2,138 +2,141 @@
 
 What a reader sees and Python does not (comments, docstrings, layout, file times) changes no digest;
 any other change of a module changes the digest of exactly the scripts whose imports reach it.
-
-The tree is written out here rather than by `ast.dump`, whose text differs between Python versions:
-empty fields are left out, so that fields which a later version adds change nothing.
 """
 
-import ast
+import contextlib
 import functools
 import hashlib
+import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from robust_transfer.files import write_json
 from robust_transfer.records.imports import CodeError, Project
+from robust_transfer.records.source import Source, read_source
 
-IGNORED_FIELDS = {"kind", "type_comment", "ctx"}  # spelling, comment, and what the place implies
-WITH_DOCSTRING = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+SCHEMA_VERSION = 1
+#: The variable that names a file in which the processes of a run remember what code says.
+MEMORY = "ROBUST_TRANSFER_CODE_MEMORY"
+
+
+class Code:
+    """The code of a project, as it is when first looked at.
+
+    Each file is read once and parsed at most once; with a memory, not even that when it was parsed
+    before: what a file says is remembered by its content, whatever its name and times.
+
+    Args:
+        root: the folder that holds the package `robust_transfer`.
+        memory: a file that remembers; without one each process parses for itself.
+    """
+
+    def __init__(self, root: str | Path, memory: Path | None = None) -> None:
+        self._memory = memory
+        self._reader = _sha256(Path(__file__).with_name("source.py").read_bytes())
+        self._known = self._remembered()
+        self._used: dict[str, Source] = {}
+        self._project = Project(Path(root), functools.cache(self._read))
+        self._data_files = functools.cache(_data_files)
+
+    def digest(self, script: str | Path, *, extra: Iterable[str] = ()) -> str:
+        """Return the digest of a script and of every project module that it imports, transitively.
+
+        Args:
+            script: a Python file.
+            extra: more text that decides what runs, such as a shell command.
+
+        Returns:
+            64 hexadecimal digits, independent of where the project lies.
+
+        Raises:
+            CodeError: a file is missing or no valid Python, or an imported module does not exist.
+        """
+        lines = [f"{name} {digest}" for name, digest in self.modules(script).items()]
+        lines += [f"extra {_sha256(text.encode())}" for text in extra]
+        return _sha256("\n".join(lines).encode())
+
+    def modules(self, script: str | Path) -> dict[str, str]:
+        """Return the digest of each module that `digest` combines.
+
+        Args:
+            script: a Python file.
+
+        Returns:
+            SHA-256 by module name, sorted; the script stands under its path below `root`, and a
+            file that is no Python, in the folder of an imported package, under its path too.
+
+        Raises:
+            CodeError: as `digest`.
+        """
+        script, project = Path(script), self._project
+        inside = script.is_relative_to(project.root)
+        label = script.relative_to(project.root).as_posix() if inside else script.name
+        found = {label: project.read(script).digest}
+        waiting = set(project.imports(script, None))
+        while waiting:
+            module = waiting.pop()
+            path = project.file_of(module)
+            if path is None:  # a package without `__init__.py`: it runs nothing
+                continue
+            found[module] = project.read(path).digest
+            is_package = path.name == "__init__.py"
+            package = module if is_package else module.rpartition(".")[0]
+            waiting |= project.imports(path, package) - found.keys()
+            if is_package:
+                found |= self._data_files(path.parent, project.root)
+        return dict(sorted(found.items()))
+
+    def remember(self) -> None:
+        """Write the memory, if it lacks anything that was parsed; a folder may be read-only."""
+        if self._memory is None or self._used.keys() <= self._known.keys():
+            return
+        record = {"schema_version": SCHEMA_VERSION, "reader": self._reader, "sources": self._used}
+        with contextlib.suppress(OSError):
+            write_json(self._memory, record)
+
+    def _remembered(self) -> dict[str, Source]:
+        """Read the memory; one that is lost, damaged or of another reader knows nothing."""
+        try:
+            kept = json.loads(self._memory.read_text(encoding="utf-8")) if self._memory else {}
+            if (kept["schema_version"], kept["reader"]) != (SCHEMA_VERSION, self._reader):
+                return {}
+            return {key: Source.of_builtins(each) for key, each in kept["sources"].items()}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+    def _read(self, path: Path) -> Source:
+        """Return what a file says."""
+        try:
+            text = path.read_bytes()
+            key = _sha256(text)
+            self._used[key] = self._known.get(key) or read_source(text)
+        except OSError as error:
+            raise CodeError(f"{path}: cannot be read ({error.strerror}).") from error
+        except (SyntaxError, ValueError) as error:
+            line = getattr(error, "lineno", None)
+            raise CodeError(
+                f"{path}{f', line {line}' if line else ''}: not valid Python: "
+                f"{getattr(error, 'msg', error)}. Correct the file; no rule that imports it can "
+                "run."
+            ) from error
+        return self._used[key]
 
 
 def code_digest(script: str | Path, package_root: str | Path, *, extra: Iterable[str] = ()) -> str:
-    """Return the digest of a script and of every project module that it imports, transitively.
-
-    Args:
-        script: a Python file.
-        package_root: the folder that holds the package `robust_transfer`.
-        extra: more text that decides what runs, such as a shell command.
-
-    Returns:
-        64 hexadecimal digits, independent of where the project lies.
-
-    Raises:
-        CodeError: a file is missing or no valid Python, or an imported module does not exist.
-    """
-    lines = [f"{name} {digest}" for name, digest in digest_modules(script, package_root).items()]
-    lines += [f"extra {hashlib.sha256(text.encode()).hexdigest()}" for text in extra]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    """Return the digest of one script's code as it is now: see `Code.digest`."""
+    return Code(package_root).digest(script, extra=extra)
 
 
 def digest_modules(script: str | Path, package_root: str | Path) -> dict[str, str]:
-    """Return the digest of each module that `code_digest` combines.
-
-    Args:
-        script: a Python file.
-        package_root: the folder that holds the package `robust_transfer`.
-
-    Returns:
-        SHA-256 by module name, sorted; the script stands under its path below `package_root`, and
-        a file that is no Python, in the folder of an imported package, under its path too.
-
-    Raises:
-        CodeError: as `code_digest`.
-    """
-    script = Path(script)
-    project = Project(Path(package_root), lambda path: _parsed(path)[0])
-    inside = script.is_relative_to(project.root)
-    label = script.relative_to(project.root).as_posix() if inside else script.name
-    found = {label: _parsed(script)[1]}
-    waiting = set(project.imports(script, package=None))
-    while waiting:
-        module = waiting.pop()
-        path = project.file_of(module)
-        if path is None:  # a package without `__init__.py`: it runs nothing
-            continue
-        found[module] = _parsed(path)[1]
-        is_package = path.name == "__init__.py"
-        package = module if is_package else module.rpartition(".")[0]
-        waiting |= set(project.imports(path, package=package)) - found.keys()
-        if is_package:
-            found |= _data_files(path.parent, project.root)
-    return dict(sorted(found.items()))
+    """Return the digests of the modules that one script runs as they are now."""
+    memory = os.environ.get(MEMORY)
+    return Code(package_root, Path(memory) if memory else None).modules(script)
 
 
-def _parsed(path: Path) -> tuple[ast.Module, str]:
-    """Return syntax tree and digest of a file."""
-    try:
-        return _parse_source(path.read_bytes())
-    except OSError as error:
-        raise CodeError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        raise CodeError(
-            f"{path}{f', line {line}' if line else ''}: not valid Python: "
-            f"{getattr(error, 'msg', error)}. Correct the file; no rule that imports it can run."
-        ) from error
-
-
-@functools.cache
-def _parse_source(source: bytes) -> tuple[ast.Module, str]:
-    """Parse a module once a process; keyed by content, so that an edit is never missed."""
-    tree = ast.parse(source)
-    written: list[str] = []
-    _write(tree, written)
-    text = "".join(written).encode("utf-8", "backslashreplace")
-    return tree, hashlib.sha256(text).hexdigest()
-
-
-def _write(node: ast.AST, written: list[str]) -> None:
-    """Write a tree out, without positions, docstrings and empty fields.
-
-    Args:
-        node: the tree.
-        written: receives the pieces of text.
-    """
-    written.append(f"({type(node).__name__}")
-    for field, value in ast.iter_fields(node):
-        if field in IGNORED_FIELDS:
-            continue
-        if isinstance(value, ast.AST):
-            written.append(f" {field}=")
-            _write(value, written)
-        elif isinstance(value, list):
-            elements = value[1:] if field == "body" and _has_docstring(node) else value
-            if elements:
-                written.append(f" {field}=[")
-                for element in elements:
-                    if isinstance(element, ast.AST):
-                        _write(element, written)
-                    else:  # a name of `global`, or the None before ** in a dictionary
-                        written.append(f"{element!r},")
-                written.append("]")
-        elif value is not None or isinstance(node, ast.Constant):
-            written.append(f" {field}={value!r}")
-    written.append(")")
-
-
-def _has_docstring(node: ast.AST) -> bool:
-    if not isinstance(node, WITH_DOCSTRING) or not node.body:
-        return False
-    first = node.body[0]
-    return (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    )
+def _sha256(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
 
 
 def _data_files(folder: Path, root: Path) -> dict[str, str]:
@@ -151,8 +154,7 @@ def _data_files(folder: Path, root: Path) -> dict[str, str]:
         if path.name.startswith((".", "__")) or path.name.endswith((".py", ".pyc", "~")):
             continue
         if path.is_file():
-            name = path.relative_to(root).as_posix()
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[path.relative_to(root).as_posix()] = _sha256(path.read_bytes())
         elif path.is_dir() and not (path / "__init__.py").exists():
             found |= _data_files(path, root)
     return found
