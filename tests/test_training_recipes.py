@@ -15,9 +15,10 @@ from robust_transfer.training.augmentation import augmentation
 from robust_transfer.training.compiling import may_pay
 from robust_transfer.training.loop import fit
 from robust_transfer.training.losses import training_loss
+from robust_transfer.training.parts import TooLittleMemoryError
 from robust_transfer.training.recipes import TrainingAttack, passes, pretraining_recipe
 from robust_transfer.training.sgd import Sgd
-from robust_transfer.training.step import Recipe, TooLittleMemoryError, TrainingStep
+from robust_transfer.training.step import Recipe, TrainingStep
 from test_training_data_path import RECIPE
 from torch import nn
 from torch.nn import functional as F
@@ -175,7 +176,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole_and_says_so(method, most
     model = network(batch_norm=False)
     SmallMemory(model, most)
     loss, gradients, take = take_one(model, method=method, attack=attack)
-    assert take.parts == parts
+    assert take.parts.count == parts
     torch.testing.assert_close(loss, whole_loss)
     for one, other in zip(gradients, whole, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
@@ -187,16 +188,16 @@ def test_parts_stay_as_small_as_they_had_to_become_and_batchnorm_forgets_what_fa
     SmallMemory(model, 6)
 
     def with_parts(take):
-        take.parts = 2
+        take.parts.count = 2
         return take(*batch(), 0)
 
     _, _, take = take_one(model)
-    assert take.parts == 2
+    assert take.parts.count == 2
     _, expected, _ = take_one(other, how=with_parts)
     for one, same in zip(model.buffers(), other.buffers(), strict=True):
         assert torch.equal(one, same)
     take(*batch(), 1)
-    assert take.parts == 2
+    assert take.parts.count == 2
     assert all(torch.isfinite(each).all() for each in expected)
 
 

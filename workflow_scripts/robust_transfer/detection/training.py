@@ -16,6 +16,7 @@ from robust_transfer.detection.detector import Detector
 from robust_transfer.errors import ConfigError, DataError
 from robust_transfer.scenes.cache import SceneCache
 from robust_transfer.training.loop import batch_at, mean_losses, run_steps, said, size_of_batch
+from robust_transfer.training.parts import LossOfRows, Parts
 from robust_transfer.training.processes import ALONE, Processes
 from robust_transfer.training.randomness import derived_seed
 from robust_transfer.training.run import Run, resume_run, save_run
@@ -157,6 +158,9 @@ def _record(run: Run, recipe: DetectorRecipe, names: Sequence[str], batch_size: 
 class DetectionStep:
     """Takes the steps of one run.
 
+    Where a GPU runs out of memory a share is taken in parts. Trained BatchNorm then normalises by
+    part, and losses are means of a part, as on several GPUs: docs/detection.md says what changes.
+
     Args:
         detector: trained in place.
         recipe: how.
@@ -164,6 +168,9 @@ class DetectionStep:
         batch_size: images of a whole batch.
         seed: of the sampling of sizes, anchors and regions.
         processes: that train together, of which this is one.
+
+    Attributes:
+        parts: that a share is cut into.
     """
 
     def __init__(
@@ -177,28 +184,46 @@ class DetectionStep:
     ) -> None:
         self.detector, self.recipe, self.optimiser = detector, recipe, optimiser
         self.batch_size, self.seed, self.processes = batch_size, seed, processes
+        self.parts = Parts(
+            detector,
+            optimiser,
+            label=recipe.label,
+            differs="Losses are means of a part; BatchNorm, unless frozen, uses its statistics.",
+            smaller="train_sizes, max_size, detector or backbone",
+        )
 
     def __call__(self, batch: Scenes, step: int) -> Tensor:
         """Take one step with this process's share of a batch.
 
         Returns:
             The parts of the loss of the whole batch, still on the device.
+
+        Raises:
+            TooLittleMemoryError: one image at a time is too much.
         """
-        images, targets = batch
-        device = images[0].device
-        torch.manual_seed(derived_seed(self.seed, self.processes.named("sampling"), step))
-        self.detector.train()
-        self.optimiser.zero_grad()
-        half = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            losses = self.detector.losses(images, targets) * (len(images) / self.batch_size)
-        losses.sum().backward()
-        losses = self.processes.sum_gradients(self.optimiser.parameters, losses.detach())
+        losses = self.parts.gradients(
+            lambda: self._attempt(batch, step), len(batch[0]), n=self.batch_size
+        )
+        losses = self.processes.sum_gradients(self.optimiser.parameters, losses)
         self.processes.share_statistics(self.detector)
         if self.recipe.gradient_clip:
             nn.utils.clip_grad_norm_(self.optimiser.parameters, self.recipe.gradient_clip)
         self.optimiser.step(self.recipe.rate(step, self.batch_size))
         return losses
+
+    def _attempt(self, batch: Scenes, step: int) -> LossOfRows:
+        """Seed the step; return what maps rows of the share to their losses."""
+        images, targets = batch
+        torch.manual_seed(derived_seed(self.seed, self.processes.named("sampling"), step))
+        self.detector.train()
+        device = images[0].device
+        half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+        def losses_of(rows: slice) -> Tensor:
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                return self.detector.losses(images[rows], targets[rows])
+
+        return losses_of
 
 
 def _shares(

@@ -1,16 +1,15 @@
 """One step of training: augment, attack, descend; in parts where the GPU's memory is too small."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from robust_transfer.errors import UserError
 from robust_transfer.training.augmentation import Augments
 from robust_transfer.training.compiling import may_pay, quicker
 from robust_transfer.training.losses import training_loss
+from robust_transfer.training.parts import LossOfRows, Parts
 from robust_transfer.training.processes import ALONE, Processes
 from robust_transfer.training.randomness import (
     derived_generator,
@@ -47,10 +46,6 @@ def compiled_where_quicker(
     for statistic, value in zip(model.buffers(), before, strict=True):
         statistic.data.copy_(value)
     return chosen
-
-
-class TooLittleMemoryError(UserError):
-    """The GPU cannot hold the training of even one image."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +92,9 @@ class Recipe:
 class TrainingStep:
     """Takes the steps of one run.
 
-    Where a GPU runs out of memory the batch is halved, again if need be, and the gradients of
-    its parts are added: the optimiser sees the gradient of the same batch. BatchNorm then
-    normalises each part by its own statistics, as it does on several GPUs; everything else is as
-    with the whole batch, but for the random numbers of dropout and random starts.
+    Where a GPU runs out of memory a batch is taken in parts. BatchNorm then normalises each part by
+    its own statistics, as it does on several GPUs; everything else is as with the whole batch, but
+    for the random numbers of dropout and random starts.
 
     Args:
         model: trained in place.
@@ -110,7 +104,7 @@ class TrainingStep:
         processes: that train together, of which this is one.
 
     Attributes:
-        parts: parts that a batch is cut into; it stays where it has grown to.
+        parts: that a batch is cut into.
         forward: what maps images to logits in training: the model, or a compiled form; None: not
             yet chosen.
     """
@@ -126,9 +120,14 @@ class TrainingStep:
     ) -> None:
         self.model, self.recipe, self.optimiser, self.seed = model, recipe, optimiser, seed
         self.processes = processes
-        self.parts = 1
+        self.parts = Parts(
+            model,
+            optimiser,
+            label=recipe.label,
+            differs="BatchNorm uses the statistics of a part.",
+            smaller="image_size or architecture",
+        )
         self.forward: Forward | None = None
-        self._statistics = list(model.buffers())
 
     def __call__(
         self, images: Tensor, labels: Tensor, step: int, *, n: int | None = None
@@ -150,33 +149,18 @@ class TrainingStep:
         n, rows = n or len(images), self.processes.rows
         generator = derived_generator(self.seed, "augmentation", step)
         pixels = self.recipe.augment.share(images, generator, n=n, rows=rows)
-        before = [each.clone() for each in self._statistics]
-        while (loss := self._gradients(pixels, labels, step, n)) is None:
-            self._halve(len(pixels))
-            for statistic, value in zip(self._statistics, before, strict=True):
-                statistic.copy_(value)  # BatchNorm forgets the attempt that failed
+        loss = self.parts.gradients(lambda: self._attempt(pixels, labels, step), len(pixels), n=n)
         loss = self.processes.sum_gradients(self.optimiser.parameters, loss)
         self.processes.share_statistics(self.model)
         self.optimiser.step(self.recipe.learning_rate(step))
         return loss
 
-    def _gradients(self, pixels: Tensor, labels: Tensor, step: int, n: int) -> Tensor | None:
-        """Leave the gradient of the mean loss in the weights; None: there is too little memory."""
+    def _attempt(self, pixels: Tensor, labels: Tensor, step: int) -> LossOfRows:
+        """Seed the step; return what maps rows of the share to their mean loss."""
         named = self.processes.named
         seed_modules(derived_seed(self.seed, named("dropout"), step), pixels.device)
         generator = derived_generator(self.seed, named("attack"), step, pixels.device)
-        self.optimiser.zero_grad()
-        losses = []
-        try:
-            for part, truth in zip(
-                pixels.tensor_split(self.parts), labels.tensor_split(self.parts), strict=True
-            ):
-                loss = self._loss(part, truth, step, generator) * (len(part) / n)
-                loss.backward()
-                losses.append(loss.detach())
-        except torch.OutOfMemoryError:
-            return None
-        return losses[0] if self.parts == 1 else torch.stack(losses).sum()
+        return lambda rows: self._loss(pixels[rows], labels[rows], step, generator)
 
     def _loss(self, clean: Tensor, labels: Tensor, step: int, generator: torch.Generator) -> Tensor:
         """Attack some images and return their mean loss, with its graph."""
@@ -201,22 +185,3 @@ class TrainingStep:
         if may_pay(self.recipe.compile, images.device, self.recipe.steps):
             self.forward = compiled_where_quicker(self.model, images, what=self.recipe.label)
         return self.forward
-
-    def _halve(self, n: int) -> None:
-        """Cut the batch into twice as many parts, and say so."""
-        self.optimiser.zero_grad()
-        if self.parts >= n:
-            raise TooLittleMemoryError(
-                f"{self.recipe.label}: the GPU's memory does not hold the training of one image. "
-                "Choose a smaller image_size or architecture, or a GPU with more memory."
-            )
-        self.parts = min(2 * self.parts, n)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        print(
-            f"{self.recipe.label}: too little GPU memory for {n} images at once; each batch is "
-            f"taken in {self.parts} parts from here on, and their gradients are added. BatchNorm "
-            "uses the statistics of a part.",
-            file=sys.stderr,
-            flush=True,
-        )
