@@ -4,7 +4,7 @@ import pytest
 import torch
 from robust_transfer.backbones.architectures import make_backbone
 from robust_transfer.images.build import build_cache
-from robust_transfer.training.device import free_memory_bytes
+from robust_transfer.training.device import cpus, free_memory_bytes, use_threads
 from robust_transfer.training.loop import fit_pool
 from robust_transfer.training.pool import Streamed
 from robust_transfer.training.pretrain import pretrain
@@ -153,3 +153,14 @@ def test_a_streamed_run_killed_at_a_step_ends_with_the_weights_of_an_undisturbed
         train("b", stop=5)
     for name, value in train("b").items():
         assert torch.equal(value, undisturbed[name]), name
+
+
+def test_a_job_computes_with_no_more_threads_than_there_are_cpus():
+    before = torch.get_num_threads()
+    try:
+        use_threads(10_000)
+        assert torch.get_num_threads() == cpus()
+        use_threads(1)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

@@ -1,15 +1,17 @@
 """Runs the workflow as a user does: a copy of the code, a folder of its own, the tiny study."""
 
+import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "config.yaml", "rules", "workflow_scripts", "envs", "profiles", "slurm")
 TINY = ("--configfile", "tests/tiny.yaml")
+SECONDS = 600  # of one command: far above what it takes, so that nothing hangs for ever
 TINY_DETECTION = ("--configfile", "tests/tiny_detection.yaml")
 
 
@@ -56,18 +58,39 @@ def environment() -> dict[str, str]:
     return kept | {"PATH": f"{Path(sys.executable).parent}:{kept['PATH']}"}
 
 
+# Loading Snakemake takes longer than planning a small study: a process that has done so stands by,
+# and each command is a fork of it.
+LOADED = multiprocessing.get_context("forkserver")
+LOADED.set_forkserver_preload(["snakemake.cli", "nbformat"])
+
+
 def snakemake(folder: Path, *words: str, cores: int = 2, study: tuple[str, ...] = TINY) -> Finished:
     """Type `snakemake --cores N` with the tiny study, and more words, in a folder."""
-    done = subprocess.run(
-        ["snakemake", "--cores", str(cores), *words, *study],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    return Finished(done.returncode, done.stdout + done.stderr)
+    with tempfile.NamedTemporaryFile("w+", encoding="utf-8") as said:
+        typed = ["--cores", str(cores), *map(str, words), *study]
+        arguments = (typed, folder, environment(), said.name)
+        process = LOADED.Process(target=_run_snakemake, args=arguments)
+        process.start()
+        process.join(SECONDS)
+        if process.is_alive():
+            process.kill()
+            raise AssertionError(f"{typed} ran for more than {SECONDS} s:\n{said.read()}")
+        return Finished(process.exitcode, said.read())
+
+
+def _run_snakemake(words: list[str], folder: Path, variables: dict[str, str], said: str) -> None:
+    """Do what the command `snakemake` does, its output in a file."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.path[:] = [place for place in sys.path if ROOT not in (Path(place), Path(place).parent)]
+    sys.argv = ["snakemake", *words]
+    stream = os.open(said, os.O_WRONLY | os.O_APPEND)
+    os.dup2(stream, 1)
+    os.dup2(stream, 2)
+    from snakemake.cli import main
+
+    main()
 
 
 def plan(folder: Path, *words: str, study: tuple[str, ...] = TINY) -> dict[str, int]:

@@ -8,7 +8,6 @@ import contextlib
 import functools
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -131,8 +130,7 @@ def code_digest(script: str | Path, package_root: str | Path, *, extra: Iterable
 
 def digest_modules(script: str | Path, package_root: str | Path) -> dict[str, str]:
     """Return the digests of the modules that one script runs as they are now."""
-    memory = os.environ.get(MEMORY)
-    return Code(package_root, Path(memory) if memory else None).modules(script)
+    return Code(package_root).modules(script)
 
 
 def _sha256(text: bytes) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from robust_transfer.files import sha256, write_json
-from robust_transfer.records.digests import digest_modules
+from robust_transfer.records.digests import MEMORY, Code
 from robust_transfer.records.machine import environment
 
 SCHEMA_VERSION = 2
@@ -37,7 +37,9 @@ def modules_of(job: Any) -> dict[str, str]:
         job: what the workflow hands to a script; the script has the name of its rule.
     """
     script = Path(job.scriptdir) / f"{job.rule}.py"
-    return digest_modules(script, script.parents[1]) if script.is_file() else {}
+    memory = os.environ.get(MEMORY)
+    code = Code(script.parents[1], Path(memory) if memory else None)
+    return code.modules(script) if script.is_file() else {}
 
 
 def write_records(

@@ -1,5 +1,6 @@
 """Where the arithmetic runs."""
 
+import os
 import resource
 from pathlib import Path
 
@@ -19,8 +20,22 @@ def best_device() -> torch.device:
 
 
 def use_threads(threads: int) -> None:
-    """Let torch use as many CPU threads as the job was given."""
-    torch.set_num_threads(threads)
+    """Let torch use as many CPU threads as the job was given, and no more than there are CPUs.
+
+    Threads that share a CPU wait for each other at each operation: eight on two CPUs train many
+    times slower than two.
+
+    Args:
+        threads: of the job.
+    """
+    torch.set_num_threads(max(1, min(threads, cpus())))
+
+
+def cpus() -> int:
+    """Return how many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux; a cluster binds a job to its own
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def to_device(images: np.ndarray, device: torch.device) -> Tensor:
