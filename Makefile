@@ -14,8 +14,9 @@ demo: $(READY)
 	@$(BIN)/snakemake --cores $(CORES) --quiet rules progress
 	@echo "== Open results/demo/report/report.html"
 
+# One process more than cores: the tests of Slurm mostly wait.
 test: $(READY)
-	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	@$(BIN)/ruff check .

@@ -15,12 +15,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests share two cores
 
 #: The files that take longest: they begin first, so that no process is left alone with one at the
 #: end (`--dist loadfile` hands files out in this order).
-LONGEST = ("test_slurm", "test_kills", "test_audit_mutations", "test_staleness")
+LONGEST = (
+    "test_slurm", "test_kills", "test_audit_mutations", "test_staleness", "test_audit_detection",
+    "test_my_images", "test_workflow", "test_studies", "test_paper_grid", "test_transfer_workflow",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest files; the rest keep their order."""
-    items.sort(key=lambda item: item.path.stem not in LONGEST)
+    """Begin with the longest files, in their order; the rest keep theirs."""
+    order = {stem: place for place, stem in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:

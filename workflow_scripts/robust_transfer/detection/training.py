@@ -18,7 +18,7 @@ from robust_transfer.scenes.cache import SceneCache
 from robust_transfer.training.loop import batch_at, mean_losses, run_steps, said, size_of_batch
 from robust_transfer.training.parts import LossOfRows, Parts
 from robust_transfer.training.processes import ALONE, Processes
-from robust_transfer.training.randomness import derived_seed
+from robust_transfer.training.randomness import derived_seed, seed_modules
 from robust_transfer.training.run import Run, resume_run, save_run
 from robust_transfer.training.schedules import stepped_rate
 from robust_transfer.training.sgd import Sgd
@@ -214,7 +214,8 @@ class DetectionStep:
     def _attempt(self, batch: Scenes, step: int) -> LossOfRows:
         """Seed the step; return what maps rows of the share to their losses."""
         images, targets = batch
-        torch.manual_seed(derived_seed(self.seed, self.processes.named("sampling"), step))
+        sampling = derived_seed(self.seed, self.processes.named("sampling"), step)
+        seed_modules(sampling, images[0].device)
         self.detector.train()
         device = images[0].device
         half = device.type == "cuda" and torch.cuda.is_bf16_supported()
