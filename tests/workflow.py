@@ -1,13 +1,10 @@
 """Runs the workflow as a user does: a copy of the code, a folder of its own, the tiny study."""
 
-import json
 import multiprocessing
 import os
 import shutil
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,13 +66,10 @@ LOADED.set_forkserver_preload(["snakemake.cli", "nbformat"])
 
 def snakemake(folder: Path, *words: str, cores: int = 2, study: tuple[str, ...] = TINY) -> Finished:
     """Type `snakemake --cores N` with the tiny study, and more words, in a folder."""
-    return _fork(_run_snakemake, folder, ["--cores", str(cores), *map(str, words), *study])
-
-
-def _fork(what: Callable, folder: Path, typed: list[str]) -> Finished:
-    """Fork the process that has Snakemake loaded; return what it leaves."""
     with tempfile.NamedTemporaryFile("w+", encoding="utf-8") as said:
-        process = LOADED.Process(target=what, args=(typed, folder, environment(), said.name))
+        typed = ["--cores", str(cores), *map(str, words), *study]
+        arguments = (typed, folder, environment(), said.name)
+        process = LOADED.Process(target=_run_snakemake, args=arguments)
         process.start()
         process.join(SECONDS)
         if process.is_alive():
@@ -97,28 +91,6 @@ def _run_snakemake(words: list[str], folder: Path, variables: dict[str, str], sa
     from snakemake.cli import main
 
     main()
-
-
-def _count_jobs(words: list[str], folder: Path, variables: dict[str, str], said: str) -> None:
-    """Do what a dry run does, up to where it would print each job; print how many a rule there are.
-
-    Thousands of jobs take longer to print than to plan.
-    """
-    from snakemake.dag import DAG
-
-    def stats(dag: DAG) -> None:
-        print(json.dumps(Counter(job.rule.name for job in dag.needrun_jobs())), flush=True)
-        sys.exit(0)
-
-    DAG.stats = stats
-    _run_snakemake(words, folder, variables, said)
-
-
-def count_planned(folder: Path, study: tuple[str, ...]) -> dict[str, int]:
-    """Say which rules of a large study would run, and how often, without a line for each job."""
-    told = _fork(_count_jobs, folder, ["--cores", "2", "--dry-run", *study])
-    assert told.code == 0, told.said
-    return json.loads(told.said.splitlines()[-1])
 
 
 def plan(folder: Path, *words: str, study: tuple[str, ...] = TINY) -> dict[str, int]:

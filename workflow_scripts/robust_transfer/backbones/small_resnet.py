@@ -5,7 +5,8 @@ from torch.nn import functional as F
 
 FEATURE_MAP = 16  # pixels a side after the stem, whatever the image size: the cost is set here
 #: With fewer channels a strided 1x1 convolution is taken apart: on a CPU, in channels_last, its
-#: weight gradient writes beyond its buffer (oneDNN issue 6035: below 8 with AVX2, 16 with AVX-512).
+#: weight gradient writes beyond its buffer (oneDNN issue 6035): below a block of
+#: 8 with AVX2, as seen, and presumably of 16 with AVX-512.
 SAFE_CHANNELS = 16
 
 

