@@ -17,6 +17,7 @@ report: "rules/captions/study.rst"  # of `snakemake --report`
 
 
 include: "rules/common.smk"  # checks the config, before any job
+include: "rules/forks.smk"  # jobs start as forks of a loaded process
 include: "rules/staleness.smk"  # files against their records, and why something is stale
 include: "rules/panel.smk"  # what runs and how far it is, on a terminal
 include: "rules/data.smk"  # original images -> image caches

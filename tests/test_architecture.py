@@ -19,7 +19,7 @@ BIN = Path(sys.executable).parent
 
 # Lowest first: a module imports from its own row and the rows above it in this list.
 LAYERS = [
-    ("errors", "files", "progress", "panel", "config", "records"),
+    ("errors", "files", "progress", "panel", "config", "records", "forkserver"),
     ("toy_world",),
     ("images",),
     ("scenes",),
