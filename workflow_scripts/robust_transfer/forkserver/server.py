@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import io
 import os
 import runpy
 import selectors
@@ -149,7 +150,8 @@ def run(script: str, folder: str, variables: list[str]) -> None:
     ctypes.CDLL(None).prctl(PR_SET_NAME, Path(script).name.encode())
     sys.argv = [script]
     sys.path[0] = str(Path(script).parent)
-    sys.stdout.reconfigure(line_buffering=os.isatty(1))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=os.isatty(1))
     # Libraries read this variable when they are loaded, which was before this job.
     threadpool_limits(int(os.environ.get("OMP_NUM_THREADS", "1")))
     runpy.run_path(script, run_name="__main__")
