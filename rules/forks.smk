@@ -6,27 +6,35 @@ import secrets
 from robust_transfer.config.architectures import SMALL
 from robust_transfer.forkserver.client import SERVER
 
-MOST_JOBS_NEED = (
-    "snakemake.script",
-    "numpy",
-    "pandas",
-    "PIL.Image",
-    "safetensors.torch",
-    "torch",
+LOADED_FOR_ALL = ["snakemake.script", "numpy", "pandas", "PIL.Image"]
+LOADED_FOR_NETWORKS = ["torch", "safetensors.torch"]
+WITH_NETWORKS = (
+    "audit",
+    "audit_replay",
+    "audit_study",
+    "benchmark",
+    "evaluate_backbone",
+    "export_model",
+    "extract_features",
+    "import_backbone",
+    "initialise_backbone",
+    "pretrain_backbone",
+    "train_detector",
+    "transfer_backbone",
 )
-ONLY_SMALL_NETWORKS = not study.detectors and all(
-    SMALL.fullmatch(backbone.architecture) for backbone in study.backbones
-)
-
-if (
-    sys.platform == "linux"
-    and not workflow.deployment_settings.deployment_method
-    and os.environ.get(SERVER) != "none"
-):
-    modules = ",".join(
-        MOST_JOBS_NEED if ONLY_SMALL_NETWORKS else (*MOST_JOBS_NEED, "torchvision")
-    )
-    address = f"robust-transfer-{os.getpid()}-{secrets.token_hex(8)}"
-    os.environ[SERVER] = f"{address} {os.getpid()} {modules}"
-    client = SCRIPTS / "robust_transfer/forkserver/client.py"
-    shell.prefix(f"'{sys.executable}' -I -S '{client}' ")
+if not all(SMALL.fullmatch(backbone.architecture) for backbone in study.backbones):
+    LOADED_FOR_NETWORKS.append("torchvision")
+if sys.platform == "linux" and not workflow.deployment_settings.deployment_method:
+    if os.environ.get(SERVER) != "none":
+        modules = {
+            script.stem: LOADED_FOR_ALL
+            + LOADED_FOR_NETWORKS * (script.stem in WITH_NETWORKS)
+            + ["torchvision"] * (script.stem == "train_detector")
+            for script in SCRIPTS.glob("*/*.py")
+            if script.parent.name != "robust_transfer"
+        }
+        address = f"robust-transfer-{os.getpid()}-{secrets.token_hex(8)}"
+        server = {"address": address, "process": os.getpid(), "modules": modules}
+        os.environ[SERVER] = json.dumps(server)
+        client = SCRIPTS / "robust_transfer/forkserver/client.py"
+        shell.prefix(f"'{sys.executable}' -I -S '{client}' ")

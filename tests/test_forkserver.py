@@ -1,6 +1,9 @@
 """Jobs are forks of a process that has loaded what they need: they behave as if they were not."""
 
+import ast
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,10 +13,13 @@ from pathlib import Path
 
 import pytest
 from robust_transfer.forkserver.client import SERVER, reach_server
+from robust_transfer.records.digests import digest_modules
 from workflow import copy_workflow, snakemake
 
 ROOT = Path(__file__).parents[1]
-CLIENT = ROOT / "workflow_scripts/robust_transfer/forkserver/client.py"
+SCRIPTS = ROOT / "workflow_scripts"
+CLIENT = SCRIPTS / "robust_transfer/forkserver/client.py"
+FORKS = (ROOT / "rules/forks.smk").read_text(encoding="utf-8")
 START = (sys.executable, "-I", "-S", str(CLIENT))
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's sockets and pidfd")
@@ -38,15 +44,19 @@ def ended(process, seconds=20):
 class Run:
     """A run of the workflow, as the server sees it: a process, and scripts that it starts."""
 
-    def __init__(self, folder, modules="colorsys"):
+    def __init__(self, folder, modules=("colorsys",)):
         self.folder = folder
         self.controller = subprocess.Popen(["sleep", "600"])
         self.address = f"robust-transfer-test-{uuid.uuid4().hex}"
-        words = f"{self.address} {self.controller.pid} {modules}"
-        self.variables = os.environ | {SERVER: words}
+        server = {
+            "address": self.address,
+            "process": self.controller.pid,
+            "modules": {"script": modules},
+        }
+        self.variables = os.environ | {SERVER: json.dumps(server)}
 
     def begin(self, text, **options):
-        script = self.folder / f"{uuid.uuid4().hex}.py"
+        script = self.folder / f"tmp{uuid.uuid4().hex}.script.py"  # as the workflow names copies
         script.write_text(text, encoding="utf-8")
         options = {"cwd": self.folder, "env": self.variables} | options
         return subprocess.Popen(
@@ -202,7 +212,7 @@ def test_without_a_server_the_script_runs_all_the_same(run):
 
 
 def test_a_module_that_cannot_be_loaded_is_left_to_the_job_that_needs_it(tmp_path):
-    run = Run(tmp_path, modules="no_such_module,colorsys")
+    run = Run(tmp_path, modules=("no_such_module", "colorsys"))
     code, _, complained = run.finish("import no_such_module")
     run.controller.kill()
     run.controller.wait()
@@ -222,7 +232,7 @@ def test_the_server_of_another_user_is_refused(run, monkeypatch):
     run.finish("pass")
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     with pytest.raises(PermissionError, match="belongs to another user"):
-        reach_server(run.address, str(run.controller.pid), "colorsys")
+        reach_server(run.address, run.controller.pid)
 
 
 def test_threads_are_those_of_the_job_not_of_the_server(run):
@@ -235,15 +245,38 @@ def test_threads_are_those_of_the_job_not_of_the_server(run):
         assert run.finish("import numpy\n" + text, env=variables)[1] == f"{{{threads}}}\n"
 
 
+def imports_when_loaded(path):
+    """The libraries that a file imports as soon as it is imported itself."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module] if isinstance(node, ast.ImportFrom) else []
+        yield from (name.partition(".")[0] for name in names)
+
+
+def test_torch_is_loaded_for_the_jobs_that_need_it_and_no_other():
+    needed = set()
+    for script in SCRIPTS.glob("*/*.py"):
+        if script.parent.name == "robust_transfer":
+            continue
+        names = digest_modules(script, SCRIPTS)
+        files = [SCRIPTS.joinpath(*name.split(".")).with_suffix(".py") for name in names]
+        if any("torch" in imports_when_loaded(file) for file in files if file.is_file()):
+            needed.add(script.stem)
+    (listed,) = re.findall(r"WITH_NETWORKS = \((.*?)\)", FORKS, flags=re.DOTALL)
+    assert set(re.findall(r"\w+", listed)) == needed
+
+
 @pytest.mark.workflow
 def test_forked_jobs_give_the_same_bytes_as_new_processes(finished_study, tmp_path, monkeypatch):
     monkeypatch.setenv(SERVER, "none")
     folder = copy_workflow(tmp_path / "new_processes")
-    wanted = "results/tiny/analysis/welch.csv"
+    (wanted,) = finished_study.glob(
+        "results/tiny/transfer/*eps0.25-seed1/digits/*/full/clean/all/seed0/predictions.npz"
+    )
+    wanted = wanted.relative_to(finished_study)
     done = snakemake(folder, wanted)
     assert done.code == 0, done.said
     files = [path.relative_to(folder) for path in folder.glob("results/tiny/**/*.safetensors")]
-    files += [path.relative_to(folder) for path in folder.glob("results/tiny/transfer/**/*.npz")]
-    assert len(files) > 8
-    for file in [Path(wanted), *files]:
+    assert len(files) == 2  # the best weights and the last
+    for file in [wanted, *files]:
         assert (folder / file).read_bytes() == (finished_study / file).read_bytes(), file

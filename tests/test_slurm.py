@@ -160,6 +160,11 @@ def training(cluster, study):
          "SECONDS_BETWEEN_STATES = 0.2", "SECONDS_BETWEEN_STATES = 60.0")  # fmt: skip
 
 
+def state(study: Path) -> int:
+    """When the training last saved its state."""
+    return (study / WEIGHTS).with_name(STATE).stat().st_mtime_ns
+
+
 def begin(cluster, study):
     (study / WEIGHTS).unlink(missing_ok=True)
     typed = start(cluster, study, WEIGHTS)
@@ -185,15 +190,16 @@ def test_a_cancelled_a_lost_and_an_orphaned_training_all_go_on(cluster, study, t
     typed, job = training()
     cluster.ask("scancel", job)
     wait_for(lambda: set(cluster.jobs("RUNNING", "PENDING")) - {job})
-    assert (study / WEIGHTS).with_name(STATE).exists()
+    saved = state(study)
+    wait_for(lambda: state(study) != saved)
     # the node goes down: Slurm itself puts the job back into the queue
-    wait_for(lambda: cluster.jobs("RUNNING"))
     (job,) = cluster.jobs("RUNNING")
     node = cluster.ask("sinfo", "--noheader", "--format=%n").strip()
     cluster.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     wait_for(lambda: job in cluster.jobs("PENDING"))
     bring_back(cluster, node)
-    cluster.ask("scontrol", "update", f"jobid={job}", "starttime=now")  # else in two minutes
+    # Else in two minutes; in the second in which it was killed, Slurm refuses to start it.
+    cluster.ask("scontrol", "update", f"jobid={job}", "starttime=now+2")
     wait_for(lambda: job in cluster.jobs("RUNNING"))
     # kill -9 of the controller: the same command again recovers
     os.kill(controller(typed), signal.SIGKILL)

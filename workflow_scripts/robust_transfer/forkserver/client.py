@@ -5,6 +5,7 @@ imports nothing but small parts of the standard library. What is not one of the 
 or finds no server, is run here in the ordinary way.
 """
 
+import json
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-SERVER = "ROBUST_TRANSFER_SERVER"  # variable: address, process that it serves, modules to load
+SERVER = "ROBUST_TRANSFER_SERVER"  # variable, JSON: `address`, `process` and `modules`
 SIZE = struct.Struct("!Q")  # of a request, in bytes
 STATUS = struct.Struct("!i")  # as os.waitpid gives it
 PEER = struct.Struct("3i")  # process, user and group at the other end of a socket
@@ -42,13 +43,13 @@ def connect(address: str) -> socket.socket | None:
     return connection
 
 
-def start_server(address: str, process: str, modules: str) -> int:
+def start_server(address: str, process: int) -> int:
     """Start a server and return its process; of two at once, one finds the address taken."""
     server = Path(__file__).with_name("server.py")
     places = [str(server.parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, str(server), address, process, modules],
+        [sys.executable, str(server), address, str(process)],
         os.environ | {"PYTHONPATH": os.pathsep.join(places)},
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
@@ -57,13 +58,12 @@ def start_server(address: str, process: str, modules: str) -> int:
     )
 
 
-def reach_server(address: str, process: str, modules: str) -> socket.socket:
+def reach_server(address: str, process: int) -> socket.socket:
     """Connect to the server, which the first job starts.
 
     Args:
         address: of the server, a name in Linux's abstract namespace of sockets.
         process: number of the process that the server serves.
-        modules: what it loads, separated by commas.
 
     Raises:
         TimeoutError: no server began to listen.
@@ -71,7 +71,7 @@ def reach_server(address: str, process: str, modules: str) -> socket.socket:
     connection = connect(address)
     if connection:
         return connection
-    started, until = start_server(address, process, modules), time.monotonic() + SECONDS_TO_LISTEN
+    started, until = start_server(address, process), time.monotonic() + SECONDS_TO_LISTEN
     ended = False
     while not ended and time.monotonic() < until:
         time.sleep(0.01)
@@ -82,12 +82,13 @@ def reach_server(address: str, process: str, modules: str) -> socket.socket:
     raise TimeoutError(f"no server at {address}")
 
 
-def ask(connection: socket.socket, script: str) -> int | None:
+def ask(connection: socket.socket, script: str, modules: list[str]) -> int | None:
     """Have a script run in a fork of the server, with this process's streams and variables.
 
     Args:
         connection: to the server.
         script: path of a Python file.
+        modules: that the server loads before it forks, unless it has.
 
     Returns:
         How it ended, as `os.waitpid` says it; None if it was never begun.
@@ -96,7 +97,7 @@ def ask(connection: socket.socket, script: str) -> int | None:
         ChildProcessError: it was begun, and the server is gone.
     """
     variables = [f"{name}={value}" for name, value in os.environ.items()]
-    request = os.fsencode("\0".join([script, os.getcwd(), *variables]))
+    request = os.fsencode("\0".join([script, os.getcwd(), ",".join(modules), *variables]))
     try:
         socket.send_fds(connection, [SIZE.pack(len(request))], [0, 1, 2])
         connection.sendall(request)
@@ -127,12 +128,15 @@ def end_as(status: int) -> None:
 
 
 def main(words: list[str]) -> None:
-    """Run a command: in a fork if it is this Python with one script, else here."""
-    given = os.environ.get(SERVER, "").split(" ")
-    if len(given) == 3 and len(words) == 2 and words[0] == sys.executable:
+    """Run a command: in a fork if it is this Python with a script of the workflow, else here."""
+    given = json.loads(os.environ.get(SERVER) or "{}")
+    # A script's file is a copy: `tmp<letters>.<name>.py`.
+    name = words[-1].split(".")[-2] if words[-1].endswith(".py") else ""
+    if len(words) == 2 and words[0] == sys.executable and name in given.get("modules", ()):
         try:
-            status = ask(reach_server(*given), words[1])
-        except (OSError, ValueError) as error:
+            connection = reach_server(given["address"], given["process"])
+            status = ask(connection, words[1], given["modules"][name])
+        except OSError as error:
             if isinstance(error, ChildProcessError):
                 sys.exit(f"Error: {error}. Run again to go on.")
             print(f"Jobs start one by one: {error}", file=sys.stderr)

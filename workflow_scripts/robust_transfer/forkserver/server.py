@@ -43,9 +43,9 @@ class Server:
         self.waited.register(self.listener, selectors.EVENT_READ, self.begin)
         self.clients: dict[int, tuple[int, socket.socket]] = {}  # job -> its pidfd, its client
         self.waited.register(run, selectors.EVENT_READ, self.stop)
-        self.asked: tuple[str, str, list[str]] | None = None  # of a fork: what it has to run
+        self.asked: list[str] = []  # of a fork: what it has to run
 
-    def serve(self) -> tuple[str, str, list[str]]:
+    def serve(self) -> list[str]:
         """Serve until the run has ended and its jobs too.
 
         Returns:
@@ -76,9 +76,12 @@ class Server:
         except OSError:
             client.close()
             return
+        script, folder, modules, *variables = os.fsdecode(request).split("\0")
+        load(modules.split(","))
         job = os.fork()
         if not job:
-            self._become_job(request, streams)
+            self._become_job(streams)
+            self.asked = [script, folder, *variables]
             return
         for stream in streams:
             os.close(stream)
@@ -107,7 +110,7 @@ class Server:
             client.sendall(STATUS.pack(status))
         client.close()
 
-    def _become_job(self, request: bytes, streams: list[int]) -> None:
+    def _become_job(self, streams: list[int]) -> None:
         """In the fork: take the client's streams, let go of all that is the server's."""
         server = os.getppid()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # no job without its server
@@ -122,8 +125,6 @@ class Server:
         for stream, given in enumerate(streams):
             os.dup2(given, stream)
             os.close(given)
-        script, folder, *variables = os.fsdecode(request).split("\0")
-        self.asked = script, folder, variables
 
 
 def _read_request(client: socket.socket) -> tuple[bytes, list[int]]:
@@ -138,7 +139,17 @@ def _read_request(client: socket.socket) -> tuple[bytes, list[int]]:
     return bytes(request), streams
 
 
-def run(script: str, folder: str, variables: list[str]) -> None:
+def load(modules: list[str]) -> None:
+    """Load what is not loaded yet; it stays shared between the forks."""
+    gc.unfreeze()
+    for module in modules:
+        with contextlib.suppress(ImportError):  # the job that needs it will say so
+            importlib.import_module(module)
+    gc.collect()
+    gc.freeze()
+
+
+def run(script: str, folder: str, *variables: str) -> None:
     """Run a script in this process as `python script` would in a new one."""
     from threadpoolctl import threadpool_limits
 
@@ -154,19 +165,16 @@ def run(script: str, folder: str, variables: list[str]) -> None:
         sys.stdout.reconfigure(line_buffering=os.isatty(1))
     # Libraries read this variable when they are loaded, which was before this job.
     threadpool_limits(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    runpy.run_path(script, run_name="__main__")
+    try:
+        runpy.run_path(script, run_name="__main__")
+    finally:
+        gc.unfreeze()  # libraries complain of what is never freed
 
 
-def main(address: str, process: str, modules: str) -> None:
-    """Take the address, load the modules (separated by commas), and serve."""
+def main(address: str, process: str) -> None:
+    """Take the address, and serve."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from the terminal: for the jobs to decide
-    server = Server(address, int(process))
-    for module in modules.split(","):
-        with contextlib.suppress(ImportError):  # the job that needs it will say so
-            importlib.import_module(module)
-    gc.collect()
-    gc.freeze()  # what is loaded stays shared between the forks
-    run(*server.serve())
+    run(*Server(address, int(process)).serve())
 
 
 if __name__ == "__main__":
