@@ -198,8 +198,8 @@ def test_a_cancelled_a_lost_and_an_orphaned_training_all_go_on(cluster, study, t
     cluster.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     wait_for(lambda: job in cluster.jobs("PENDING"))
     bring_back(cluster, node)
-    # Else in two minutes; in the second in which it was killed, Slurm refuses to start it.
-    cluster.ask("scontrol", "update", f"jobid={job}", "starttime=now+2")
+    # Else in two minutes; before its old processes are gone, Slurm drains a node that gets it.
+    cluster.ask("scontrol", "update", f"jobid={job}", "starttime=now+8")
     wait_for(lambda: job in cluster.jobs("RUNNING"))
     # kill -9 of the controller: the same command again recovers
     os.kill(controller(typed), signal.SIGKILL)
