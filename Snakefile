@@ -21,12 +21,17 @@ include: "rules/forks.smk"  # jobs start as forks of a loaded process
 include: "rules/staleness.smk"  # files against their records, and why something is stale
 include: "rules/panel.smk"  # what runs and how far it is, on a terminal
 include: "rules/data.smk"  # original images -> image caches
+include: "rules/common_pretrain.smk"  # names and parameters of backbones
 include: "rules/pretrain.smk"  # source cache -> backbones
+include: "rules/common_transfer.smk"  # names and parameters of transfers
 include: "rules/transfer.smk"  # backbone + dataset cache -> per-image predictions
 include: "rules/common_detect.smk"  # names and parameters of detectors
 include: "rules/detect.smk"  # backbone + scenes -> detectors and their average precision
+include: "rules/common_analysis.smk"  # parameters of the statistics
 include: "rules/analysis.smk"  # predictions -> accuracy, and every statistic
+include: "rules/common_report.smk"  # what the report shows
 include: "rules/report.smk"  # tables -> figures and one HTML report
+include: "rules/common_audit.smk"  # what an audit holds results against
 include: "rules/audit.smk"  # results as they are -> verdict on each file and number
 include: "rules/benchmark.smk"  # this machine -> speed and memory beside the alternatives
 
