@@ -4,6 +4,7 @@ It serves one run of the workflow and ends with it; jobs that still run then are
 Project code is no part of what it loads: each job reads that as it is when the job starts.
 """
 
+import atexit
 import contextlib
 import ctypes
 import gc
@@ -15,7 +16,9 @@ import selectors
 import signal
 import socket
 import sys
+import threading
 from pathlib import Path
+from typing import NoReturn
 
 from robust_transfer.forkserver.client import SIZE, STATUS, is_own
 
@@ -149,8 +152,8 @@ def load(modules: list[str]) -> None:
     gc.freeze()
 
 
-def run(script: str, folder: str, *variables: str) -> None:
-    """Run a script in this process as `python script` would in a new one."""
+def run(script: str, folder: str, *variables: str) -> NoReturn:
+    """Run a script in this process as `python script` would in a new one, and end."""
     from threadpoolctl import threadpool_limits
 
     for name in [name for name in sys.modules if name.partition(".")[0] == "robust_transfer"]:
@@ -165,10 +168,31 @@ def run(script: str, folder: str, *variables: str) -> None:
         sys.stdout.reconfigure(line_buffering=os.isatty(1))
     # Libraries read this variable when they are loaded, which was before this job.
     threadpool_limits(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    code = 0
     try:
         runpy.run_path(script, run_name="__main__")
-    finally:
-        gc.unfreeze()  # libraries complain of what is never freed
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if not isinstance(end.code, int | None):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    end_now(code)
+
+
+def end_now(code: int) -> NoReturn:
+    """End this fork: what it registered is done, but nothing that it shares is taken down.
+
+    To free what the server has loaded, object by object, would copy all of it first: more than a
+    second of a processor. Forks of `multiprocessing` end in the same way.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads that are no daemons
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def main(address: str, process: str) -> None:
