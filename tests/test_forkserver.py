@@ -149,6 +149,14 @@ def test_what_a_script_registered_for_its_end_is_done(run):
     assert run.finish(text)[1] == "before\nafter\n"
 
 
+def test_the_server_has_one_thread_so_that_it_may_fork(tmp_path):
+    run = Run(tmp_path, modules=("numpy", "torch", "pandas"))
+    assert run.finish("pass")[0] == 0
+    assert len(list(Path(f"/proc/{run.server}/task").iterdir())) == 1
+    run.controller.kill()
+    run.controller.wait()
+
+
 def test_jobs_that_start_at_once_share_one_server(run):
     jobs = [run.begin("import os\nprint(os.getppid())") for _ in range(4)]
     parents = {job.communicate(timeout=60)[0] for job in jobs}
@@ -240,7 +248,7 @@ def test_threads_are_those_of_the_job_not_of_the_server(run):
         "import numpy, threadpoolctl\n"
         "print({each['num_threads'] for each in threadpoolctl.threadpool_info()})"
     )
-    for threads in (2, 1):
+    for threads in (1, 2, 1):
         variables = run.variables | {"OMP_NUM_THREADS": str(threads)}
         assert run.finish("import numpy\n" + text, env=variables)[1] == f"{{{threads}}}\n"
 

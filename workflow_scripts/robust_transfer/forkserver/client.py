@@ -47,10 +47,12 @@ def start_server(address: str, process: int) -> int:
     """Start a server and return its process; of two at once, one finds the address taken."""
     server = Path(__file__).with_name("server.py")
     places = [str(server.parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    # A process with threads should not fork; each job sets its own number.
+    variables = {"PYTHONPATH": os.pathsep.join(places), "OPENBLAS_NUM_THREADS": "1"}
     return os.posix_spawn(
         sys.executable,
         [sys.executable, str(server), address, str(process)],
-        os.environ | {"PYTHONPATH": os.pathsep.join(places)},
+        os.environ | variables,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
             *[(os.POSIX_SPAWN_DUP2, 0, stream) for stream in (1, 2)],

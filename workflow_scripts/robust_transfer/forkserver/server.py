@@ -81,7 +81,13 @@ class Server:
             return
         script, folder, modules, *variables = os.fsdecode(request).split("\0")
         load(modules.split(","))
-        job = os.fork()
+        try:
+            job = os.fork()
+        except OSError:  # no memory, too many processes: the client starts a new one, or says so
+            client.close()
+            for stream in streams:
+                os.close(stream)
+            return
         if not job:
             self._become_job(streams)
             self.asked = [script, folder, *variables]
@@ -144,9 +150,12 @@ def _read_request(client: socket.socket) -> tuple[bytes, list[int]]:
 
 def load(modules: list[str]) -> None:
     """Load what is not loaded yet; it stays shared between the forks."""
+    missing = [module for module in modules if module not in sys.modules]
+    if not missing:
+        return
     gc.unfreeze()
-    for module in modules:
-        with contextlib.suppress(ImportError):  # the job that needs it will say so
+    for module in missing:
+        with contextlib.suppress(Exception):  # the job that needs it will say so
             importlib.import_module(module)
     gc.collect()
     gc.freeze()
