@@ -274,6 +274,20 @@ def test_torch_is_loaded_for_the_jobs_that_need_it_and_no_other():
     assert set(re.findall(r"\w+", listed)) == needed
 
 
+@pytest.mark.parametrize(("needs", "recorded"), [("errors", False), ("training.device", True)])
+def test_a_record_tells_of_torch_only_where_the_job_has_use_for_it(tmp_path, needs, recorded):
+    run = Run(tmp_path, modules=("torch",))
+    text = (
+        f"import robust_transfer.{needs}\n"
+        "from robust_transfer.records.machine import environment\n"
+        "print('torch_threads' in environment())"
+    )
+    code, printed, complained = run.finish(text)
+    run.controller.kill()
+    run.controller.wait()
+    assert (code, printed, complained) == (0, f"{recorded}\n", "")
+
+
 @pytest.mark.workflow
 def test_forked_jobs_give_the_same_bytes_as_new_processes(finished_study, tmp_path, monkeypatch):
     monkeypatch.setenv(SERVER, "none")

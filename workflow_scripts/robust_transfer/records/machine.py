@@ -92,9 +92,13 @@ def _driver() -> str | None:
 
 
 def _torch_state() -> dict[str, Any]:
-    """Describe devices and flags, without loading torch where the job had no need of it."""
+    """Describe devices and flags, without loading torch where the job had no need of it.
+
+    Nor where it is loaded for other jobs alone, as in a fork of a process that has it.
+    """
     torch = sys.modules.get("torch")
-    if torch is None:
+    ours = [each for name, each in sys.modules.items() if name.startswith("robust_transfer.")]
+    if torch is None or not any(vars(each).get("torch") is torch for each in ours):
         return {}
     cuda = torch.cuda.is_available()
     return {
