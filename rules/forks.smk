@@ -1,6 +1,7 @@
 # Jobs start in moments: each is a fork of a process that has loaded what they need.
 #
 # Where Linux runs them in this very environment; ROBUST_TRANSFER_SERVER=none turns it off.
+import re
 import secrets
 
 from robust_transfer.config.architectures import SMALL
@@ -24,7 +25,11 @@ WITH_NETWORKS = (
 )
 if not all(SMALL.fullmatch(backbone.architecture) for backbone in study.backbones):
     LOADED_FOR_NETWORKS.append("torchvision")
-if sys.platform == "linux" and not workflow.deployment_settings.deployment_method:
+CLIENT = str(SCRIPTS / "robust_transfer/forkserver/client.py")
+CAN_FORK = sys.platform == "linux" and all(
+    re.fullmatch(r"[A-Za-z0-9_./+-]+", path) for path in (sys.executable, CLIENT)
+)  # the shell takes plain names as they are
+if CAN_FORK and not workflow.deployment_settings.deployment_method:
     if os.environ.get(SERVER) != "none":
         modules = {
             script.stem: LOADED_FOR_ALL
@@ -36,5 +41,10 @@ if sys.platform == "linux" and not workflow.deployment_settings.deployment_metho
         address = f"robust-transfer-{os.getpid()}-{secrets.token_hex(8)}"
         server = {"address": address, "process": os.getpid(), "modules": modules}
         os.environ[SERVER] = json.dumps(server)
-        client = SCRIPTS / "robust_transfer/forkserver/client.py"
-        shell.prefix(f"'{sys.executable}' -I -S '{client}' ")
+        # A script is the command `python <copy of the script>`; of other commands this changes none.
+        shell.prefix(
+            "set -euo pipefail; "
+            f"function {sys.executable} {{{{ case $* in */.snakemake/scripts/tmp*.py) "
+            f'exec {sys.executable} -I -S {CLIENT} {sys.executable} "$@" ;; '
+            f'*) command {sys.executable} "$@" ;; esac; }}}}; '
+        )

@@ -288,6 +288,35 @@ def test_a_record_tells_of_torch_only_where_the_job_has_use_for_it(tmp_path, nee
     assert (code, printed, complained) == (0, f"{recorded}\n", "")
 
 
+SHELL_RULES = """
+include: "Snakefile"
+
+
+rule shell_rules_all:
+    input:
+        "folder.txt",
+
+
+rule folder:
+    output:
+        "folder.txt",
+    shell:
+        "for word in a 'b c'; do echo $word; done > {output}; A=1 {sys.executable} -c 'print(2)' "
+        ">> {output}; false | true && echo careless >> {output}; true"
+"""
+
+
+@pytest.mark.workflow
+def test_commands_of_other_rules_run_as_they_are_and_stop_at_errors(tmp_path):
+    folder = copy_workflow(tmp_path / "extended")
+    (folder / "more.smk").write_text(SHELL_RULES.strip() + "\n", encoding="utf-8")
+    done = snakemake(folder, "folder.txt", "--snakefile", "more.smk")
+    assert done.code == 0, done.said
+    assert (folder / "folder.txt").read_text() == "a\nb c\n2\n"
+    (folder / "more.smk").write_text(SHELL_RULES.replace("; true", ""), encoding="utf-8")
+    assert snakemake(folder, "folder.txt", "--forceall", "--snakefile", "more.smk").code != 0
+
+
 @pytest.mark.workflow
 def test_forked_jobs_give_the_same_bytes_as_new_processes(finished_study, tmp_path, monkeypatch):
     monkeypatch.setenv(SERVER, "none")
