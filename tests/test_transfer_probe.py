@@ -1,5 +1,10 @@
 """The probe is the minimum that scikit-learn finds, for many penalties, chunked or whole."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +14,7 @@ from robust_transfer.transfer.probe import _Problem, fit_probes, probe_bytes
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
+SCRIPTS = Path(__file__).parents[1] / "workflow_scripts"
 PENALTIES = [1e-1, 1e-2, 1e-3]
 
 
@@ -104,6 +110,42 @@ def test_chunks_bound_the_memory_whatever_the_number_of_images():
     few, many = (probe_bytes(n, 2048, 100, 4) for n in (75_000, 75_000_000))
     assert few == many <= 2.5 * 2**30
     assert probe_bytes(100, 2048, 100, 4) < few
+
+
+GROWTH = """
+import re, torch
+from pathlib import Path
+from robust_transfer.transfer.probe import fit_probes, probe_bytes
+
+def memory(kind):  # of this process, in bytes
+    return 1024 * int(re.search(kind + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+n, width, classes, penalties, chunk_bytes = {problem}
+torch.set_num_threads(1)
+torch.linalg.eigh(torch.eye(9, dtype=torch.float64))  # loads the library
+features, labels = torch.randn(n, width), torch.arange(n) % classes
+Path("/proc/self/clear_refs").write_text("5")  # forget the highest so far
+before = memory("VmRSS")
+fit_probes(features, labels, classes=classes, penalties=torch.logspace(-3, 0, penalties),
+           chunk_bytes=chunk_bytes, max_iterations=2)
+print(memory("VmHWM") - before, probe_bytes(n, width, classes, penalties, chunk_bytes))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
+@pytest.mark.parametrize(
+    "problem",
+    [(40_000, 500, 20, 2, 2**26), (20_000, 300, 100, 4, 2**26), (20_000, 500, 20, 2, 2**30),
+     (4_000, 2048, 10, 1, 2**26)],
+    ids=["chunks", "chunks of logits", "one chunk", "wide features"],
+)  # fmt: skip
+def test_a_fit_takes_no_more_memory_than_it_stated(problem):
+    done = subprocess.run(
+        [sys.executable, "-c", GROWTH.format(problem=problem)],
+        env=os.environ | {"PYTHONPATH": str(SCRIPTS)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    grown, stated = map(int, done.stdout.split())
+    assert 0.3 * stated < grown <= stated
 
 
 def test_one_probe_of_several_is_the_probe_fitted_alone():

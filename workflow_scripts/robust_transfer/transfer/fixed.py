@@ -115,7 +115,7 @@ class Probing:
         known = [self.features[rows], *(features[rows] for features in views)]
         self._say_memory(len(rows) * len(known), len(penalties))
         return fit_probes(
-            (torch.cat(known) - mean) / std,
+            torch.cat(known).sub_(mean).div_(std),  # one copy
             self.target.labels[rows].repeat(len(known)),
             classes=self.target.classes,
             penalties=torch.tensor(penalties, dtype=torch.float64),
@@ -126,7 +126,7 @@ class Probing:
     def _say_memory(self, n: int, penalties: int) -> None:
         """Say what the largest fit so far needs, before it needs it."""
         width, classes = self.features.shape[1], self.target.classes
-        needed = probe_bytes(n, width, classes, penalties) + n * width * 8
+        needed = probe_bytes(n, width, classes, penalties) + n * width * self.features.itemsize
         if needed > self.said_bytes:
             self.said_bytes = needed
             print(

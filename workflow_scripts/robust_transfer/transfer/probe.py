@@ -1,14 +1,15 @@
 """Multinomial logistic regression with L2 penalty: many penalties at once, by full-batch L-BFGS."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 BYTES = 8  # of a float64
 CHUNK_BYTES = 2**30  # of the arithmetic of one chunk of images
+LIBRARY_BYTES = 2**25  # that the linear algebra takes for itself, about: packed blocks, threads
 MEMORY = 12  # pairs of steps and gradient changes that approximate the curvature
 SUFFICIENT_DECREASE = 1e-4  # of the line search (Nocedal & Wright 2006, section 3.1)
 
@@ -31,7 +32,7 @@ class Probes:
 
     def logits(self, features: Tensor) -> Tensor:
         """Map (n, features) to (penalties, n, classes)."""
-        return _with_ones(features.to(self.weight.dtype)) @ self.weight
+        return _with_ones(features) @ self.weight
 
 
 def fit_probes(
@@ -109,14 +110,18 @@ def _search(
 
 def _check(features: Tensor, penalties: Tensor) -> None:
     """Raise ValueError for what no fit could end with."""
-    if not bool(torch.isfinite(features).all()):
+    if not all(math.isfinite(end) for end in features.aminmax()):  # NaN is the least of all
         raise ValueError("features are not finite: the backbone's outputs overflow.")
     if not bool((penalties > 0).all()):
         raise ValueError(f"penalties {penalties.tolist()}: expected numbers above 0.")
 
 
 def _with_ones(features: Tensor) -> Tensor:
-    return F.pad(features, (0, 1), value=1.0)
+    """Return (n, features) as (n, features + 1) float64, in one piece: there is one copy."""
+    n, width = features.shape
+    ones = features.new_ones(n, width + 1, dtype=torch.float64)
+    ones[:, :-1] = features
+    return ones
 
 
 def _row_bytes(width: int, columns: int) -> int:
@@ -139,7 +144,8 @@ def probe_bytes(
     width, columns = features + 1, classes * penalties
     chunk = min(n * _row_bytes(width, columns), max(chunk_bytes, _row_bytes(width, columns)))
     search = (2 * MEMORY + 10) * width * columns  # steps, changes, and what is at hand
-    return chunk + BYTES * (search + 4 * width**2)  # the curvature and its axes
+    curvature = 5 * width**2  # itself, its axes, and what finding them takes
+    return chunk + BYTES * (search + curvature) + LIBRARY_BYTES
 
 
 class _Problem:
@@ -152,8 +158,7 @@ class _Problem:
         self.classes, self.penalties = classes, penalties
         rows = max(1, chunk_bytes // _row_bytes(self.width, classes * len(penalties)))
         self.parts = list(zip(features.split(rows), labels.split(rows), strict=True))
-        if len(self.parts) == 1:  # then the conversion is done once, not at each step
-            self.parts = [(_with_ones(features.double()), labels)]
+        self.chunk = _with_ones(features[:rows])  # converted once if it is the only one
         # The curvature at equal probabilities, (1 - 1/C) / C times that of the features, plus
         # the penalty: correlated features make it uneven, and L-BFGS slow, unless divided out.
         moment = penalties.new_zeros(self.width, self.width)
@@ -165,9 +170,15 @@ class _Problem:
         self.curvature = (scale * spread.clamp_min(0) + self.penalties.view(-1, 1)).unsqueeze(2)
 
     def _chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (rows, width) float64 features, a column of ones last, and labels."""
+        """Yield (rows, width) float64 features, a column of ones last, and labels.
+
+        All chunks take turns in the same memory.
+        """
         for x, labels in self.parts:
-            yield (x if x.shape[1] == self.width else _with_ones(x.double())), labels
+            chunk = self.chunk[: len(x)]
+            if len(self.parts) > 1:
+                chunk[:, :-1] = x
+            yield chunk, labels
 
     def soften(self, vector: Tensor) -> Tensor:
         """Divide (penalties, parameters) by the curvature at equal probabilities."""
