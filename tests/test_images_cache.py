@@ -176,6 +176,8 @@ def test_images_of_other_sizes_are_resized_and_cropped(folder_set, tmp_path, siz
     square = next(i for i in range(len(cache)) if tuple(cache.shapes[i]) == (25, 25))
     expected = Image.fromarray(cache.image(square)).resize((size, size), Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(result[square], np.asarray(expected))
+    shared = fixed_size_array(cache, np.arange(len(cache)), size, threads=3)
+    np.testing.assert_array_equal(shared, result)
 
 
 def test_a_failed_build_leaves_the_earlier_cache_as_it_was(folder_set, tmp_path):

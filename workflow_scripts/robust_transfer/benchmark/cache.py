@@ -48,7 +48,7 @@ def measure(
         images: a folder with a folder a class.
         out: folder of the results.
         native_size: network input that images of native size are brought to, pixels a side.
-        workers: processes of either way.
+        workers: processes that read the folder, threads that read the cache.
         native_short_side: images of the native cache are reduced to, pixels; None: they are not.
         epochs: measured of each way, one after the other in turns, after one that warms up.
 
@@ -95,7 +95,7 @@ def _ways(cache: ImageCache, images: Path, size: int, workers: int) -> dict[str,
     )
     folder = datasets.ImageFolder(str(images), transform=prepare)
     _check_same_pixels(cache, folder, size)
-    ways: dict[str, Epoch] = {"cache": lambda: _from_cache(cache, size)}
+    ways: dict[str, Epoch] = {"cache": lambda: _from_cache(cache, size, workers)}
     for count in (workers, 0):
         loader: DataLoader[Any] = DataLoader(
             folder, BATCH, shuffle=True, num_workers=count, persistent_workers=count > 0,
@@ -105,10 +105,10 @@ def _ways(cache: ImageCache, images: Path, size: int, workers: int) -> dict[str,
     return ways
 
 
-def _from_cache(cache: ImageCache, size: int) -> Iterator[Tensor]:
+def _from_cache(cache: ImageCache, size: int, threads: int) -> Iterator[Tensor]:
     order = np.random.default_rng().permutation(len(cache))
     for start in range(0, len(order), BATCH):
-        pixels = fixed_size_array(cache, order[start : start + BATCH], size)
+        pixels = fixed_size_array(cache, order[start : start + BATCH], size, threads)
         yield torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
@@ -176,10 +176,10 @@ def summary(rows: list[dict[str, Any]], built: dict[str, tuple[float, float]], w
     Args:
         rows: of `cache.csv`.
         built: seconds that each cache took and by how many MB memory grew, by resolution.
-        workers: processes of either way.
+        workers: processes that read the folder, threads that read the cache.
     """
     lines = [
-        f"{workers} processes, {os.cpu_count()} cores; medians of images a second.",
+        f"{workers} processes or threads, {os.cpu_count()} cores; medians of images a second.",
         "",
         "| resolution | size | images | cache | folder | ratio (lowest, highest) | build, s "
         "| memory, MB |",
@@ -213,7 +213,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--generate", type=int, help="measure on so many generated photos instead")
     parser.add_argument("--native-size", type=int, default=64, help="network input of native")
     parser.add_argument("--native-short-side", type=int, help="the native cache is reduced to it")
-    parser.add_argument("--workers", type=int, default=2, help="processes of either way")
+    parser.add_argument("--workers", type=int, default=2, help="processes; threads of the cache")
     parser.add_argument("--epochs", type=int, default=5, help="measured of each way")
     given = parser.parse_args(arguments)
     if (given.images is None) == (given.generate is None):

@@ -1,6 +1,7 @@
 """Reading an image cache: memory-mapped, random access, no file opened per image."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,9 @@ def verify_cache(folder: str | Path) -> None:
             )
 
 
-def fixed_size_array(cache: ImageCache, indices: np.ndarray, size: int) -> np.ndarray:
+def fixed_size_array(
+    cache: ImageCache, indices: np.ndarray, size: int, threads: int = 1
+) -> np.ndarray:
     """Return whole images at one size, ready for a network.
 
     Images of another size get one antialiased bilinear resize of the shorter side to `size`, up
@@ -148,6 +151,7 @@ def fixed_size_array(cache: ImageCache, indices: np.ndarray, size: int) -> np.nd
         cache: where from.
         indices: (n,) positions.
         size: pixels a side.
+        threads: that resize at once.
 
     Returns:
         (n, size, size, 3) uint8, in memory.
@@ -156,8 +160,14 @@ def fixed_size_array(cache: ImageCache, indices: np.ndarray, size: int) -> np.nd
     if cache.fixed_size and cache.images.shape[1:3] == (size, size):
         return np.array(cache.images[indices])
     pixels = np.empty((len(indices), size, size, 3), np.uint8)
-    for row, index in enumerate(indices):
-        pixels[row] = square_array(cache.image(int(index)), size)
+
+    def fill(rows: range) -> None:
+        for row in rows:
+            pixels[row] = square_array(cache.image(int(indices[row])), size)
+
+    shares = [range(first, len(indices), threads) for first in range(threads)]
+    with ThreadPoolExecutor(threads) as pool:  # Pillow resizes without Python's lock
+        list(pool.map(fill, shares))
     return pixels
 
 

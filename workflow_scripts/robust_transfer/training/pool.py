@@ -153,9 +153,14 @@ class _Reader:
 
     def __getitem__(self, positions: np.ndarray) -> Tensor:
         """Return (n, size, size, 3) uint8."""
-        return torch.from_numpy(fixed_size_array(self.cache, self.rows[positions], self.size))
+        return torch.from_numpy(_pixels(self.cache, self.rows[positions], self.size))
 
 
 def resident(cache: ImageCache, rows: np.ndarray, size: int, labels: Tensor) -> Resident:
     """Read images and put them on the device of their labels."""
-    return Resident(to_device(fixed_size_array(cache, rows, size), labels.device), labels)
+    return Resident(to_device(_pixels(cache, rows, size), labels.device), labels)
+
+
+def _pixels(cache: ImageCache, rows: np.ndarray, size: int) -> np.ndarray:
+    """Read images with the threads that this process has: a worker process has one."""
+    return fixed_size_array(cache, rows, size, torch.get_num_threads())

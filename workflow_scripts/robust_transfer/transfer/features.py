@@ -39,7 +39,8 @@ def extract_features(
     index = cache.split("train")
     if len(index) > most:
         index = np.sort(np.random.default_rng(0).choice(index, most, replace=False))
-    images = to_device(fixed_size_array(cache, index, header["image_size"]), device)
+    pixels = fixed_size_array(cache, index, header["image_size"], torch.get_num_threads())
+    images = to_device(pixels, device)
     features = logits_of(Features(frozen(backbone.to(device))), images).cpu()
     if not bool(torch.isfinite(features).all()):
         raise DataError(f"{weights}: the backbone's features are not finite: pretrain it again.")

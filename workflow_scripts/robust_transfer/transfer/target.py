@@ -143,7 +143,8 @@ def load_target(
     side = round(image_size * enlarged)
     edge = round((side - image_size) / 2)
     middle = slice(edge, edge + image_size)
-    pixels = fixed_size_array(cache, np.arange(len(cache)), side)[:, middle, middle]
+    pixels = fixed_size_array(cache, np.arange(len(cache)), side, torch.get_num_threads())
+    pixels = pixels[:, middle, middle]
     return Target(
         images=to_device(pixels, device),
         labels=torch.as_tensor(np.array(cache.labels), device=device),
