@@ -44,16 +44,19 @@ def ended(process, seconds=20):
 class Run:
     """A run of the workflow, as the server sees it: a process, and scripts that it starts."""
 
-    def __init__(self, folder, modules=("colorsys",)):
-        self.folder = folder
+    def __init__(self, folder):
+        self.folder, self.modules = folder, ("colorsys",)
         self.controller = subprocess.Popen(["sleep", "600"])
         self.address = f"robust-transfer-test-{uuid.uuid4().hex}"
+
+    @property
+    def variables(self):
         server = {
             "address": self.address,
             "process": self.controller.pid,
-            "modules": {"script": modules},
+            "modules": {"script": self.modules},
         }
-        self.variables = os.environ | {SERVER: json.dumps(server)}
+        return os.environ | {SERVER: json.dumps(server)}
 
     def begin(self, text, **options):
         script = self.folder / f"tmp{uuid.uuid4().hex}.script.py"  # as the workflow names copies
@@ -149,12 +152,10 @@ def test_what_a_script_registered_for_its_end_is_done(run):
     assert run.finish(text)[1] == "before\nafter\n"
 
 
-def test_the_server_has_one_thread_so_that_it_may_fork(tmp_path):
-    run = Run(tmp_path, modules=("numpy", "torch", "pandas"))
+def test_the_server_has_one_thread_so_that_it_may_fork(run):
+    run.modules = ("numpy", "torch", "pandas")
     assert run.finish("pass")[0] == 0
     assert len(list(Path(f"/proc/{run.server}/task").iterdir())) == 1
-    run.controller.kill()
-    run.controller.wait()
 
 
 def test_jobs_that_start_at_once_share_one_server(run):
@@ -219,11 +220,9 @@ def test_without_a_server_the_script_runs_all_the_same(run):
     assert complained.startswith("Jobs start one by one: no server at ")
 
 
-def test_a_module_that_cannot_be_loaded_is_left_to_the_job_that_needs_it(tmp_path):
-    run = Run(tmp_path, modules=("no_such_module", "colorsys"))
+def test_a_module_that_cannot_be_loaded_is_left_to_the_job_that_needs_it(run):
+    run.modules = ("no_such_module", "colorsys")
     code, _, complained = run.finish("import no_such_module")
-    run.controller.kill()
-    run.controller.wait()
     assert code == 1
     assert "No module named 'no_such_module'" in complained
 
@@ -275,16 +274,14 @@ def test_torch_is_loaded_for_the_jobs_that_need_it_and_no_other():
 
 
 @pytest.mark.parametrize(("needs", "recorded"), [("errors", False), ("training.device", True)])
-def test_a_record_tells_of_torch_only_where_the_job_has_use_for_it(tmp_path, needs, recorded):
-    run = Run(tmp_path, modules=("torch",))
+def test_a_record_tells_of_torch_only_where_the_job_has_use_for_it(run, needs, recorded):
+    run.modules = ("torch",)
     text = (
         f"import robust_transfer.{needs}\n"
         "from robust_transfer.records.machine import environment\n"
         "print('torch_threads' in environment())"
     )
     code, printed, complained = run.finish(text)
-    run.controller.kill()
-    run.controller.wait()
     assert (code, printed, complained) == (0, f"{recorded}\n", "")
 
 
