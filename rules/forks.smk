@@ -1,6 +1,7 @@
 # Jobs start in moments: each is a fork of a process that has loaded what they need.
 #
-# Where Linux runs them in this very environment; ROBUST_TRANSFER_SERVER=none turns it off.
+# Where Linux runs them in this very environment. ROBUST_TRANSFER_SERVER=none turns it off; the number
+# of a process there: runs share that one's server and it ends with that one, as in the tests.
 import re
 import secrets
 
@@ -30,7 +31,8 @@ CAN_FORK = sys.platform == "linux" and all(
     re.fullmatch(r"[A-Za-z0-9_./+-]+", path) for path in (sys.executable, CLIENT)
 )  # the shell takes plain names as they are
 if CAN_FORK and not workflow.deployment_settings.deployment_method:
-    if os.environ.get(SERVER) != "none":
+    wanted = os.environ.get(SERVER, "")
+    if wanted != "none":
         modules = {
             script.stem: LOADED_FOR_ALL
             + LOADED_FOR_NETWORKS * (script.stem in WITH_NETWORKS)
@@ -38,8 +40,10 @@ if CAN_FORK and not workflow.deployment_settings.deployment_method:
             for script in SCRIPTS.glob("*/*.py")
             if script.parent.name != "robust_transfer"
         }
-        address = f"robust-transfer-{os.getpid()}-{secrets.token_hex(8)}"
-        server = {"address": address, "process": os.getpid(), "modules": modules}
+        process = int(wanted) if wanted.isdigit() else os.getpid()
+        name = "shared" if wanted.isdigit() else secrets.token_hex(8)
+        address = f"robust-transfer-{process}-{name}"
+        server = {"address": address, "process": process, "modules": modules}
         os.environ[SERVER] = json.dumps(server)
         # A script is the command `python <copy of the script>`; of other commands this changes none.
         shell.prefix(

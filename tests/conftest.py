@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from draw_once import DRAWN
 from filelock import FileLock
+from robust_transfer.forkserver.client import reach_server
 from robust_transfer.records.digests import MEMORY
-from workflow import TINY_DETECTION, copy_workflow, snakemake
+from workflow import SHARED, TINY_DETECTION, copy_workflow, snakemake
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests share two cores
 
@@ -42,11 +44,20 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 
 @pytest.fixture(scope="session", autouse=True)
-def code_memory(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """All runs of the workflow remember what code says in one place: each parses it once less."""
+def memories(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """All processes of a test run remember in one place what code says, and what was drawn."""
     folder = tmp_path_factory.getbasetemp()
     shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     os.environ[MEMORY] = str(shared / "code.json")
+    os.environ[DRAWN] = str(shared / "drawn")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def server() -> None:
+    """Jobs of all runs of the workflow are forks of one server: each need not load torch again."""
+    process = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    os.environ[SHARED] = str(process)
+    reach_server(f"robust-transfer-{process}-shared", process).close()
 
 
 @pytest.fixture(scope="session")

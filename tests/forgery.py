@@ -115,12 +115,16 @@ class Forgery:
 
     def forge(self, *paths, consumers=True):
         """Let records tell of files as they are now: their own, and those of who read them."""
-        for path in paths:
-            now = {"sha256": sha256(self.root / path), "bytes": (self.root / path).stat().st_size}
-            told = [job for job in self.plan.jobs if path in job.files]
-            told += [job for job in self.plan.jobs if consumers and path in job.needed]
-            for output in {output for job in told for output in job.files}:
-                self.edit(f"{output}.prov.json", lambda record, p=path, n=now: _tell(record, p, n))
+        now = {
+            path: {"sha256": sha256(self.root / path), "bytes": (self.root / path).stat().st_size}
+            for path in paths
+        }
+        told = [
+            job for job in self.plan.jobs
+            if now.keys() & {*job.files, *(job.needed if consumers else ())}
+        ]  # fmt: skip
+        for output in {output for job in told for output in job.files}:
+            self.edit(f"{output}.prov.json", lambda record: _tell(record, now))
 
     def redo(self, *rules):
         """Make all tables and the report from what lies there now, and every record fit.
@@ -133,6 +137,7 @@ class Forgery:
             if job.script.split("/")[0] in ("analysis", "report") or job.rule in rules
         ]  # fmt: skip
         left = [job for job in left if job.rule not in ("draw_figures", "measure_granularity")]
+        made_again = []
         while left:
             waiting = {path for job in left for path in job.files}
             job = next(job for job in left if not waiting & set(job.needed))
@@ -143,7 +148,8 @@ class Forgery:
             assert run_here(scripts / job.script, self.plan.handle, made, self.root) == ""
             for path in job.files:
                 self.write(path, (again / path).read_bytes())
-            self.forge(*job.files)
+            made_again += job.files
+        self.forge(*made_again)
 
     # The plan
 
@@ -156,7 +162,6 @@ class Forgery:
         self.plan = make_plan(vars(self.plan) | {"jobs": jobs})
 
 
-def _tell(record, path, now):
+def _tell(record, now):
     for entry in (record["output"], *record["outputs"], *record["inputs"]):
-        if entry["path"] == path:
-            entry.update(now)
+        entry.update(now.get(entry["path"], {}))

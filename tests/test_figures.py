@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic_study as made
+from draw_once import draw_once
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from robust_transfer.figures.accuracy_by_epsilon import (
@@ -52,7 +53,7 @@ def study(tmp_path_factory):
     histories, examples = made.write_backbone_files(folder / "pretrain")
     arguments = {"tables": tables, "study_config": made.CONFIG, "histories": histories,
                  "examples": examples}  # fmt: skip
-    draw_all(folder / "figures", **arguments)
+    draw_once(folder / "figures", **arguments)
     return {"folder": folder / "figures", "arguments": arguments, **tables}
 
 
@@ -225,12 +226,13 @@ def test_only_datasets_at_two_sizes_stand_in_the_comparison_of_sizes(study):
 
 def draw_small(folder, accuracy, **more):
     welch = made.welch_table(accuracy) if accuracy["epsilon"].nunique() > 1 else EMPTY["welch"]
-    draw_all(folder, study_config=made.CONFIG, tables=made.results(accuracy, welch=welch), **more)
+    tables = made.results(accuracy, welch=welch)
+    draw_once(folder, study_config=made.CONFIG, tables=tables, **more)
     return {name: (folder / f"{name}.svg").read_text(encoding="utf-8") for name in FIGURES}
 
 
 def test_empty_tables_give_figures_that_say_what_is_missing(tmp_path):
-    draw_all(tmp_path, study_config=made.CONFIG, tables=EMPTY)
+    draw_once(tmp_path, study_config=made.CONFIG, tables=EMPTY)
     for name, entry in CATALOGUE.items():
         text = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
         assert entry.nothing.split(":")[0].split(" (")[0][:30] in text

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic_study as made
+from draw_once import draw_once
 from robust_transfer.figures.catalogue import CATALOGUE
 from robust_transfer.figures.cells import summarise
-from robust_transfer.figures.draw import draw_all
 from robust_transfer.figures.results import (
     ACCURACY,
     PEARSON,
@@ -56,7 +56,7 @@ def build(folder, accuracy, *, welch=None, pearson=None, config=made.CONFIG, fig
     tables = made.results(accuracy, welch=welch, pearson=pearson)
     if figures is None:
         figures = folder / "figures"
-        draw_all(figures, tables=tables, study_config=config, **files)
+        draw_once(figures, tables=tables, study_config=config, **files)
     write_report(
         folder / "report.html",
         tables=tables,

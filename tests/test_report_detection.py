@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic_study as made
+from draw_once import draw_once
 from robust_transfer.figures.detected_objects import chosen_scenes, object_data
-from robust_transfer.figures.draw import draw_all
 from robust_transfer.figures.results import complete
 from robust_transfer.report.page import write_report
 from robust_transfer.statistics.detection import compared_rows, detection_table
@@ -29,7 +29,7 @@ def study_tables(folder, *, accuracy=None, **made_scores):
 
 def page_of(folder, tables, examples, config=CONFIG):
     figures = folder / "figures"
-    draw_all(figures, tables=tables, study_config=config, detected=examples)
+    draw_once(figures, tables=tables, study_config=config, detected=examples)
     write_report(folder / "report.html", tables=tables, study_config=config,
                  figures_folder=figures, tables_folder=folder / "tables", commands={})  # fmt: skip
     return (folder / "report.html").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from robust_transfer.config.cost import gpu_hours, main
 from robust_transfer.config.published import published_datasets
 from robust_transfer.config.released import released_models
 from snakemake.utils import update_config
-from workflow import ROOT, copy_workflow, plan
+from workflow import ROOT, copy_workflow, plan, planned
 
 PAPER = ("paper", "paper_released")
 TWELVE = {
@@ -130,7 +130,7 @@ def test_twice_the_rate_is_half_the_cost_and_a_pretraining_is_its_images_over_th
 @pytest.mark.parametrize("name", PAPER)
 def test_the_studies_of_the_paper_plan_without_data(name, clone):
     study = checked(name)
-    rules = plan(clone, "--quiet", "rules", study=("--configfile", f"studies/{name}.yaml"))
+    rules = planned(clone, f"studies/{name}.yaml")["rules"]
     trained = len(study.backbones) - len(study.imported)
     assert rules["transfer_backbone"] == len(study.cells)
     assert rules.get("pretrain_backbone", 0) == trained

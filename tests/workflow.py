@@ -1,12 +1,17 @@
 """Runs the workflow as a user does: a copy of the code, a folder of its own, the tiny study."""
 
+import json
 import multiprocessing
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from robust_transfer.forkserver.client import SERVER
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "config.yaml", "rules", "workflow_scripts", "envs", "profiles", "slurm")
@@ -46,7 +51,7 @@ def copy_workflow(folder: Path) -> Path:
         source, goal = ROOT / part, folder / part
         goal.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, goal, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, goal)  # what is compiled too: it is valid by its source's time
         else:
             shutil.copy(source, goal)
     return folder
@@ -56,6 +61,9 @@ def environment() -> dict[str, str]:
     """The environment of a fresh shell: no Python path of the tests' own."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return kept | {"PATH": f"{Path(sys.executable).parent}:{kept['PATH']}"}
+
+
+SHARED = "ROBUST_TRANSFER_TESTS_SERVER"  # the process whose server the runs of all tests share
 
 
 # Loading Snakemake takes longer than planning a small study: a process that has done so stands by,
@@ -68,7 +76,8 @@ def snakemake(folder: Path, *words: str, cores: int = 2, study: tuple[str, ...] 
     """Type `snakemake --cores N` with the tiny study, and more words, in a folder."""
     with tempfile.NamedTemporaryFile("w+", encoding="utf-8") as said:
         typed = ["--cores", str(cores), *map(str, words), *study]
-        arguments = (typed, folder, environment(), said.name)
+        variables = {SERVER: os.environ[SHARED]} | environment()
+        arguments = (typed, folder, variables, said.name)
         process = LOADED.Process(target=_run_snakemake, args=arguments)
         process.start()
         process.join(SECONDS)
@@ -98,3 +107,14 @@ def plan(folder: Path, *words: str, study: tuple[str, ...] = TINY) -> dict[str, 
     told = snakemake(folder, "--dry-run", *words, study=study)
     assert told.code == 0, told.said
     return told.rules_run
+
+
+def planned(folder: Path, study: str | Path, *words: str) -> dict[str, Any]:
+    """Plan a large study, and say what `plan_only.py` prints of it."""
+    script = ROOT / "tests/plan_only.py"
+    told = subprocess.run(
+        [sys.executable, script, "--dry-run", "--cores", "8", *words, "--configfile", study],
+        cwd=folder, env=environment(), capture_output=True, text=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stdout + told.stderr
+    return json.loads(told.stdout.splitlines()[-1])
