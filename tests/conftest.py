@@ -10,7 +10,7 @@ from draw_once import DRAWN
 from filelock import FileLock
 from robust_transfer.forkserver.client import reach_server
 from robust_transfer.records.digests import MEMORY
-from workflow import SHARED, TINY_DETECTION, copy_workflow, snakemake
+from workflow import SHARED, TINY_DETECTION, copy_workflow, shared_address, snakemake
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests share two cores
 
@@ -57,7 +57,7 @@ def server() -> None:
     """Jobs of all runs of the workflow are forks of one server: each need not load torch again."""
     process = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
     os.environ[SHARED] = str(process)
-    reach_server(f"robust-transfer-{process}-shared", process).close()
+    reach_server(shared_address(process), process).close()
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from robust_transfer.errors import ConfigError, DataError
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
+from workflow import start_python
 
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.3, 0.25]
 
@@ -64,12 +65,11 @@ for _ in range(20):
 
 
 @pytest.mark.parametrize("width", ["4", "8", "16"])
-def test_narrow_networks_learn_in_channels_last_without_breaking_the_heap(width):
+def test_narrow_networks_learn_in_channels_last_without_breaking_the_heap(width, tmp_path):
     """A strided 1x1 convolution of few channels_last channels does (oneDNN issue 6035)."""
-    words = [sys.executable, "-c", NARROW, width]
-    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
-    told = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stderr
+    process = start_python(tmp_path, NARROW, width)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
 
 
 def test_logits_are_the_head_of_the_features():

@@ -1,10 +1,7 @@
 """Training a detector: resumable to the bit, frozen means frozen, seeds decide, it learns."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +21,7 @@ from robust_transfer.training.processes import Processes
 from robust_transfer.training.randomness import derived_seed
 from robust_transfer.training.sgd import Sgd
 from safetensors.torch import load_file
+from workflow import start_python
 
 CPU = torch.device("cpu")
 
@@ -359,7 +357,7 @@ GLOO = """
 import sys, torch
 from pathlib import Path
 import numpy as np
-sys.path[:0] = sys.argv[5:]
+sys.path.insert(0, sys.argv[5])
 from detection_subjects import RECIPE, SETTINGS, pretrained
 from robust_transfer.detection.models import build_detector
 from robust_transfer.detection.training import train_detector
@@ -392,15 +390,14 @@ if count > 1:
 def train_in(count, cache, folder, memory="enough"):
     """Train in `count` processes; return what each ended with, and what each said."""
     folder.mkdir()
-    here = Path(__file__).parent
-    words = [sys.executable, "-c", GLOO, str(folder), str(count), str(cache.folder), memory,
-             str(here), str(here.parent / "workflow_scripts")]  # fmt: skip
+    words = [str(folder), str(count), str(cache.folder), memory, str(Path(__file__).parent)]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(count)}
-    running = [subprocess.Popen(words, env=os.environ | shared | {"RANK": str(rank)}, text=True,
-                                stderr=subprocess.PIPE) for rank in range(count)]  # fmt: skip
+    running = [
+        start_python(folder, GLOO, *words, **shared, RANK=str(rank)) for rank in range(count)
+    ]
     said = [process.communicate(timeout=300)[1] for process in running]
     assert [process.returncode for process in running] == [0] * count, said
     return [load_file(path) for path in sorted(folder.glob("count*"))], said

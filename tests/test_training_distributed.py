@@ -16,6 +16,7 @@ from robust_transfer.training.processes import Processes
 from robust_transfer.training.torchrun import ProcessFailedError
 from safetensors.torch import load_file
 from test_training_data_path import LETTERS, RECIPE
+from workflow import start_python
 
 LIBRARY = Path(launch.__file__).parents[2]
 GLOO = """
@@ -73,17 +74,13 @@ if count > 1:
 
 def train(folder, count, *, stop=-1, norm="group"):
     """Train a little in `count` processes; return what each ended with."""
-    script = folder / "train.py"
-    script.write_text(GLOO)
-    words = [sys.executable, str(script), str(folder), str(count), str(stop), norm]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(count)}
-    shared = {"PYTHONPATH": str(LIBRARY), "OMP_NUM_THREADS": "1"} | meeting
+    words = [str(folder), str(count), str(stop), norm]
     running = [
-        subprocess.Popen(words, env=shared | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
-        for rank in range(count)
+        start_python(folder, GLOO, *words, **meeting, RANK=str(rank)) for rank in range(count)
     ]
     for process in running:
         _, said = process.communicate(timeout=120)

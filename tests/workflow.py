@@ -7,13 +7,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from robust_transfer.forkserver import client
 from robust_transfer.forkserver.client import SERVER
 
 ROOT = Path(__file__).parents[1]
+CLIENT = Path(client.__file__)
 PARTS = ("Snakefile", "config.yaml", "rules", "workflow_scripts", "envs", "profiles", "slurm")
 TINY = ("--configfile", "tests/tiny.yaml")
 SECONDS = 600  # of one command: far above what it takes, so that nothing hangs for ever
@@ -66,6 +69,11 @@ def environment() -> dict[str, str]:
 SHARED = "ROBUST_TRANSFER_TESTS_SERVER"  # the process whose server the runs of all tests share
 
 
+def shared_address(process: int) -> str:
+    """Where that server listens, as rules/forks.smk names it."""
+    return f"robust-transfer-{process}-shared"
+
+
 # Loading Snakemake takes longer than planning a small study: a process that has done so stands by,
 # and each command is a fork of it.
 LOADED = multiprocessing.get_context("forkserver")
@@ -100,6 +108,21 @@ def _run_snakemake(words: list[str], folder: Path, variables: dict[str, str], sa
     from snakemake.cli import main
 
     main()
+
+
+def start_python(folder: Path, text: str, *words: str, **variables: str) -> subprocess.Popen[str]:
+    """Begin a program as `python -c TEXT WORDS` would, in a process that has torch already."""
+    script = folder / f"tmp{uuid.uuid4().hex}.program.py"  # named as the workflow names scripts
+    begin = f"import sys; sys.argv[1:] = {words!r}\n"
+    script.write_text(begin + text, encoding="utf-8")
+    process = int(os.environ[SHARED])
+    server = {"address": shared_address(process), "process": process,
+              "modules": {"program": ["torch", "torchvision"]}}  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", CLIENT, sys.executable, str(script)],
+        env=environment() | variables | {SERVER: json.dumps(server)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
 
 def plan(folder: Path, *words: str, study: tuple[str, ...] = TINY) -> dict[str, int]:
