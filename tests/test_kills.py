@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from workflow import TINY, copy_workflow, environment, snakemake
+from robust_transfer.forkserver.client import SERVER
+from workflow import SHARED, TINY, copy_workflow, environment, snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -56,10 +57,12 @@ def test_twenty_kills_change_nothing(finished_study, tmp_path):
     folder = copy_workflow(tmp_path / "killed")
     chance = random.Random(5)
     for _ in range(KILLS):
+        # Jobs are forks of a server that is killed with them, or of one that outlives them.
+        server = chance.choice([{}, {SERVER: os.environ[SHARED]}])
         with (folder / "killed.log").open("a") as log:
             run = subprocess.Popen(
-                ["snakemake", "--cores", "2", *TINY],
-                cwd=folder, env=environment(), stdout=log, stderr=log, start_new_session=True,
+                ["snakemake", "--cores", "2", *TINY], env=environment() | server,
+                cwd=folder, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         time.sleep(chance.uniform(*MOMENTS))
         kill_one_or_all(run.pid, chance)
