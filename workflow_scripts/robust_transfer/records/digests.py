@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from robust_transfer.files import write_json
 from robust_transfer.records.imports import CodeError, Project
@@ -95,22 +96,28 @@ class Code:
         with contextlib.suppress(OSError):
             write_json(self._memory, record)
 
-    def _remembered(self) -> dict[str, Source]:
+    def _remembered(self) -> dict[str, Any]:
         """Read the memory; one that is lost, damaged or of another reader knows nothing."""
         try:
             kept = json.loads(self._memory.read_text(encoding="utf-8")) if self._memory else {}
             if (kept["schema_version"], kept["reader"]) != (SCHEMA_VERSION, self._reader):
                 return {}
-            return {key: Source.of_builtins(each) for key, each in kept["sources"].items()}
+            return dict(kept["sources"])
         except (OSError, ValueError, KeyError, TypeError):
             return {}
+
+    def _recall(self, key: str) -> Source | None:
+        """Return what the memory says of a file: a script asks for few of the hundreds in it."""
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            return Source.of_builtins(self._known[key])
+        return None
 
     def _read(self, path: Path) -> Source:
         """Return what a file says."""
         try:
             text = path.read_bytes()
             key = _sha256(text)
-            self._used[key] = self._known.get(key) or read_source(text)
+            self._used[key] = self._recall(key) or read_source(text)
         except OSError as error:
             raise CodeError(f"{path}: cannot be read ({error.strerror}).") from error
         except (SyntaxError, ValueError) as error:
