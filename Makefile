@@ -32,11 +32,13 @@ format: $(READY)
 
 # The tools of .venv come from the hash-locked files alone; uv installs them in seconds. Compiling
 # them takes half a minute, once; where Python may not write bytecode (PYTHONDONTWRITEBYTECODE, a
-# read-only folder), each job would spend more than a second on compiling torch again.
+# read-only folder), each job would spend more than a second on compiling torch again. Where .venv is a
+# link, `rm` takes the link away; `venv --clear` would empty what it points to.
 $(READY): envs/requirements.lock envs/installer.lock
 	@echo "== Setting up .venv from envs/requirements.lock (about 6 GB, once)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11")'
-	@$(PYTHON) -m venv --clear .venv
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/installer.lock
 	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python envs/installer.lock envs/requirements.lock
 	@touch $@
