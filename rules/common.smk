@@ -24,7 +24,7 @@ os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "10000000000")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # A plan makes millions of small objects and keeps most of them: looking for cycles among them every
-# few hundred took an eighth of the time of the paper's plan.
+# few hundred took a tenth of the time of the paper's plan.
 gc.set_threshold(100_000, 20, 100)
 
 # A plan needs no data: a dry run says what is missing and goes on.

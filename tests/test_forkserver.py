@@ -1,6 +1,7 @@
 """Jobs are forks of a process that has loaded what they need: they behave as if they were not."""
 
 import ast
+import contextlib
 import json
 import os
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 from robust_transfer.forkserver.client import SERVER, reach_server
 from robust_transfer.records.digests import digest_modules
-from workflow import copy_workflow, snakemake
+from workflow import SHARED, copy_workflow, snakemake
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "workflow_scripts"
@@ -328,3 +329,15 @@ def test_forked_jobs_give_the_same_bytes_as_new_processes(finished_study, tmp_pa
     assert len(files) == 2  # the best weights and the last
     for file in [wanted, *files]:
         assert (folder / file).read_bytes() == (finished_study / file).read_bytes(), file
+
+
+@pytest.mark.workflow
+def test_runs_given_the_number_of_a_process_share_its_server(finished_study):
+    """The study ran so: a server of its own would live on until that process ends."""
+    last = os.environ[SHARED].encode()
+    commands = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            commands.append(path.read_bytes().rstrip(b"\0").split(b"\0"))
+    servers = [words for words in commands if words[1:2] and words[1].endswith(b"/server.py")]
+    assert len([words for words in servers if words[-1] == last]) == 1
