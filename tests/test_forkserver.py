@@ -13,7 +13,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from robust_transfer.forkserver.client import SERVER, reach_server
+from robust_transfer.forkserver.client import SERVER, connect, reach_server
 from robust_transfer.records.digests import digest_modules
 from workflow import SHARED, copy_workflow, snakemake
 
@@ -163,6 +163,14 @@ def test_jobs_that_start_at_once_share_one_server(run):
     jobs = [run.begin("import os\nprint(os.getppid())") for _ in range(4)]
     parents = {job.communicate(timeout=60)[0] for job in jobs}
     assert parents == {f"{run.server}\n"}
+
+
+def test_a_client_that_is_gone_before_it_asks_harms_no_other(run):
+    assert run.finish("pass")[0] == 0
+    server = run.server
+    connect(run.address).close()
+    code, printed, _ = run.finish("import os\nprint(os.getppid())")
+    assert (code, printed) == (0, f"{server}\n")
 
 
 def test_a_killed_client_takes_its_job_along(run):

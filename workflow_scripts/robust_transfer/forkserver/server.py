@@ -139,6 +139,8 @@ class Server:
 def _read_request(client: socket.socket) -> tuple[bytes, list[int]]:
     """Read what a client wants run, and its three streams."""
     size, streams, _, _ = socket.recv_fds(client, SIZE.size, 3)
+    if len(size) < SIZE.size:  # it was killed before it asked
+        raise ConnectionError
     request, wanted = bytearray(), SIZE.unpack(size)[0]
     while len(request) < wanted:
         part = client.recv(wanted - len(request))
