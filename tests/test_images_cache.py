@@ -175,7 +175,7 @@ def test_images_of_other_sizes_are_resized_and_cropped(folder_set, tmp_path, siz
     assert result.shape == (14, size, size, 3)
     square = next(i for i in range(len(cache)) if tuple(cache.shapes[i]) == (25, 25))
     expected = Image.fromarray(cache.image(square)).resize((size, size), Image.Resampling.BILINEAR)
-    np.testing.assert_array_equal(result[square], np.asarray(expected))
+    assert np.abs(result[square].astype(int) - np.asarray(expected)).max() <= 2
     shared = fixed_size_array(cache, np.arange(len(cache)), size, threads=3)
     np.testing.assert_array_equal(shared, result)
 

@@ -2,8 +2,17 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
-from robust_transfer.images.resize import in_words, prepared, reduced_size, short_side_to, square
+from robust_transfer.images.resize import (
+    in_words,
+    prepared,
+    reduced_size,
+    short_side_to,
+    square,
+    square_array,
+)
 
 SIZES = [(48, 48), (64, 48), (50, 75), (33, 32), (32, 101), (31, 32), (8, 8), (7, 301), (300, 9)]
 
@@ -31,6 +40,22 @@ def test_a_square_is_the_middle_of_the_whole_resized_image(size):
     expected = resized_then_cropped(image, 32).astype(int)
     # Filter weights of the part are computed from fractional bounds: one grey level of rounding.
     assert np.abs(np.asarray(square(image, 32)).astype(int) - expected).max() <= 1
+
+
+@given(st.integers(1, 150), st.integers(1, 150), st.integers(1, 64))
+def test_an_array_becomes_the_square_that_pillow_makes_to_within_two_grey_levels(
+    width, height, side
+):
+    image = picture(width, height)
+    ours = square_array(np.asarray(image), side)
+    assert ours.shape == (side, side, 3)
+    assert np.abs(ours.astype(int) - resized_then_cropped(image, side)).max() <= 2
+
+
+def test_most_pixels_of_a_photo_are_those_that_pillow_makes():
+    smooth = picture(40, 30).resize((640, 480))
+    apart = square_array(np.asarray(smooth), 224) != resized_then_cropped(smooth, 224)
+    assert apart.mean() < 0.01
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 20000), (20000, 20)])

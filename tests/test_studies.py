@@ -104,7 +104,7 @@ def test_what_is_missing_is_named_with_how_to_get_it(name, tmp_path):
 
 @pytest.mark.parametrize("name", PAPER)
 def test_the_cost_in_the_documentation_is_what_the_program_prints(name, capsys):
-    rates = ["--standard", "4000", "--pgd3", "1500", "--forward", "12000"]
+    rates = ["--standard", "2470", "--pgd3", "823", "--forward", "6960"]
     main([str(ROOT / f"studies/{name}.yaml"), *rates])
     place = 2 + PAPER.index(name)
     text = (ROOT / "docs/cost.md").read_text(encoding="utf-8")

@@ -58,7 +58,7 @@ class Backbone(nn.Module):
         """Map (n, 3, height, width) images in [0, 1] to (n, feature_dim) features."""
         height, width = images.shape[2], images.shape[3]
         mean, std = (_spread(each, height, width) for each in (self.mean, self.std))
-        return self.body((images - mean) / std)
+        return self.body((images - mean).div_(std))
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (n, 3, height, width) images in [0, 1] to (n, classes) logits."""

@@ -28,9 +28,9 @@ class _Block(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(x)))
+        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
         seen = x if self.thinning == 1 else x[:, :, :: self.thinning, :: self.thinning]
-        return F.relu(self.bn2(self.conv2(out)) + self.shortcut(seen))
+        return F.relu(self.bn2(self.conv2(out)) + self.shortcut(seen), inplace=True)
 
 
 class SmallResNet(nn.Module):
@@ -61,7 +61,7 @@ class SmallResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, 3, size, size) normalised images to (n, classes) logits."""
-        out = F.relu(self.bn1(self.conv1(x)))
+        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
         out = self.stage3(self.stage2(self.stage1(out)))
         # Channels last for the pool: its gradient then has the layout of the rest, or the first
         # ReLU of the backward pass would take ten times as long.

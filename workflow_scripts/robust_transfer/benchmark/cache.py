@@ -132,7 +132,7 @@ def _check_same_pixels(cache: ImageCache, folder: Any, size: int, images: int = 
         differences = np.abs(ours.astype(int) - theirs.astype(int))
         # An image that was reduced before is resized twice, and a little smoother.
         reduced = "reduced" in cache.manifest["resize"] and differences.mean() < 8
-        if differences.max() > 1 and not reduced:
+        if differences.max() > 2 and not reduced:  # torch rounds otherwise than Pillow
             raise DataError(f"{paths[row]}: the two ways give different pixels.")
 
 

@@ -19,7 +19,8 @@ from robust_transfer.training.device import best_device
 from robust_transfer.training.loop import Recipe, fit
 from robust_transfer.transfer.target import load_target
 
-BATCH, ROUNDS, SECONDS = 64, 3, 2.0
+BATCH, ROUNDS, SECONDS = 64, 5, 3.0
+STEPS = 80  # of a run of ours at most, as in the demo; fewer where they would take too long
 NETWORKS = ("resnet_small", "resnet_small_w32", "resnet18")
 WORKERS = (0, 2)  # of the plain loop; the faster counts
 
@@ -36,27 +37,31 @@ def measure_full(
         networks: architectures.
 
     Returns:
-        A row a network: medians of images a second, ours and the plain loop's, and their ratio.
+        A row a network: medians of images a second, ours and the plain loop's; the ratio of each
+        round, to the faster plain loop of that round, and their median.
     """
     files = write_files(cache_folder, folder / "files")
     rows = []
     for network in networks:
-        ours = _ours(cache_folder, network, image_size, folder)
-        plain = {n: _plain(files, network, image_size, n) for n in WORKERS}
-        speeds: dict[str, list[float]] = {name: [] for name in ("ours", *map(str, WORKERS))}
-        for _ in range(ROUNDS):
-            speeds["ours"].append(_speed(ours))
-            for workers, step in plain.items():
-                speeds[str(workers)].append(_speed(step))
+        ways = {"ours": _ours(cache_folder, network, image_size, folder)}
+        ways |= {str(n): _plain(files, network, image_size, n) for n in WORKERS}
+        speeds: dict[str, list[float]] = {name: [] for name in ways}
+        for turn in range(ROUNDS + 1):
+            for name, take in ways.items():
+                speed = _speed(take, ahead=0 if name == "ours" else 2 * int(name))
+                if turn:  # the first warms up
+                    speeds[name].append(speed)
         medians = {name: statistics.median(each) for name, each in speeds.items()}
-        best = max(medians[str(n)] for n in WORKERS)
+        plain = [max(each) for each in zip(*(speeds[str(n)] for n in WORKERS), strict=True)]
+        ratios = [mine / theirs for mine, theirs in zip(speeds["ours"], plain, strict=True)]
         rows.append(
             {
                 "network": network,
                 "image_size": image_size,
                 "images_per_second": medians["ours"],
                 "images_per_second_plain": {str(n): medians[str(n)] for n in WORKERS},
-                "times_as_fast": medians["ours"] / best,
+                "times_as_fast": statistics.median(ratios),
+                "times_as_fast_by_round": ratios,
             }
         )
     return rows
@@ -73,13 +78,22 @@ def write_files(cache_folder: Path, folder: Path) -> Path:
     return folder
 
 
-def _speed(step: Callable[[], int]) -> float:
-    """Return images a second over about `SECONDS`; the first call is not counted."""
-    step()
+def _speed(step: Callable[[], int], ahead: int) -> float:
+    """Return images a second over `SECONDS` or one call, whichever is longer.
+
+    Args:
+        step: takes steps and returns how many images they had.
+        ahead: batches that workers read before they are asked for: these are not counted, and
+            whose turn is next does not begin before they are read again.
+    """
+    for _ in range(ahead):
+        step()
     images, started = 0, time.perf_counter()
     while time.perf_counter() - started < SECONDS:
         images += step()
-    return images / (time.perf_counter() - started)
+    speed = images / (time.perf_counter() - started)
+    time.sleep(ahead / 4)
+    return speed
 
 
 def _ours(cache_folder: Path, network: str, size: int, folder: Path) -> Callable[[], int]:
@@ -87,9 +101,8 @@ def _ours(cache_folder: Path, network: str, size: int, folder: Path) -> Callable
     data = load_target(cache_folder, image_size=size, metric="top1", device=best_device())
     images, labels = data.images[: data.n_train], data.labels[: data.n_train]
     model = _network(network, data.classes, size).to(images.device)
-    steps = 80  # as the demo: a run ends with an evaluation and a state on disk, which count
 
-    def take() -> int:
+    def take(steps: int) -> int:
         recipe = Recipe(
             steps=steps,
             batch_size=BATCH,
@@ -110,11 +123,14 @@ def _ours(cache_folder: Path, network: str, size: int, folder: Path) -> Callable
             evaluate=lambda model: {"validation_accuracy": 0.0},
             evaluate_every=steps,
             state_path=state,
-        )
+        )  # a run ends with an evaluation and a state on disk, which count
         state.unlink()
         return steps * min(BATCH, len(images))
 
-    return take
+    started = time.perf_counter()
+    take(2)
+    within = 2 * int(2 * SECONDS / (time.perf_counter() - started))
+    return lambda: take(min(STEPS, max(2, within)))
 
 
 def _network(network: str, classes: int, size: int) -> nn.Module:

@@ -151,7 +151,7 @@ def fixed_size_array(
         cache: where from.
         indices: (n,) positions.
         size: pixels a side.
-        threads: that resize at once.
+        threads: that resize at once; what is only cut is cut by this one.
 
     Returns:
         (n, size, size, 3) uint8, in memory.
@@ -161,13 +161,16 @@ def fixed_size_array(
         return np.array(cache.images[indices])
     pixels = np.empty((len(indices), size, size, 3), np.uint8)
 
-    def fill(rows: range) -> None:
-        for row in rows:
+    def fill(rows: np.ndarray) -> None:
+        for row in rows.tolist():
             pixels[row] = square_array(cache.image(int(indices[row])), size)
 
-    shares = [range(first, len(indices), threads) for first in range(threads)]
-    with ThreadPoolExecutor(threads) as pool:  # Pillow resizes without Python's lock
-        list(pool.map(fill, shares))
+    cut = cache.shapes[indices].min(axis=1) == size
+    fill(np.flatnonzero(cut))
+    resized = np.flatnonzero(~cut)
+    if len(resized):
+        with ThreadPoolExecutor(threads) as pool:  # resizing needs no lock of Python's
+            list(pool.map(fill, [resized[first::threads] for first in range(threads)]))
     return pixels
 
 
@@ -197,6 +200,7 @@ def open_array(path: Path) -> np.ndarray:
     if not path.is_file():
         raise DataError(f"{path}: this file of an image cache is missing.\n  {_FIX}")
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        # As a plain array: a slice of numpy's own memmap class costs several times as much.
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except (ValueError, OSError, EOFError) as error:
         raise DataError(f"{path}: cannot be read as an array: {error}.\n  {_FIX}") from None

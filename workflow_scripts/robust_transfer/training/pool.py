@@ -51,9 +51,10 @@ class Resident:
 
     def batches(self, order: Iterable[Tensor]) -> Iterator[Batch]:
         """Yield the images and labels at each tensor of positions."""
+        whole = self.images.permute(0, 2, 3, 1)  # images are one run of bytes: quicker to select
         for positions in order:
             chosen = positions.to(self.labels.device)
-            yield self.images[chosen], self.labels[chosen]
+            yield whole.index_select(0, chosen).permute(0, 3, 1, 2), self.labels[chosen]
 
 
 @dataclass(frozen=True)
