@@ -19,7 +19,7 @@ import sys
 from PIL import Image, ImageOps
 from safetensors.torch import load_file
 {late}from torchvision import models
-from torchvision import transforms as T
+from torchvision.transforms import v2 as T
 
 folder = Path(__file__).parent
 classes = (folder / "classes.txt").read_text(encoding="utf-8").splitlines()
@@ -98,7 +98,10 @@ def _network(about: dict[str, Any]) -> str:
 
 
 def _prepare(about: dict[str, Any]) -> str:
-    """Spell the steps from an upright RGB image to the network's input, one a line."""
+    """Spell the steps from an upright RGB image to the network's input, one a line.
+
+    What building the cache does is Pillow's, what reading it does torch's, as in the workflow.
+    """
     steps = []
     side, size = about["native_short_side"], about["image_size"]
     if about["resolution"] != "native":
@@ -106,7 +109,8 @@ def _prepare(about: dict[str, Any]) -> str:
     elif side is not None and side != size:
         reduce = f"T.Resize({side})(i) if min(i.size) > {side} else i"
         steps.append(f"T.Lambda(lambda i: {reduce})")
-    steps += [f"T.Resize({size})", f"T.CenterCrop({size})", "T.ToTensor()"]
+    steps += ["T.PILToTensor()", f"T.Resize({size})", f"T.CenterCrop({size})"]
+    steps.append("T.Lambda(lambda i: i / 255)")
     mean, std = ([float(str(np.float32(x))) for x in about[key]] for key in ("mean", "std"))
     steps.append(f"T.Normalize({mean}, {std})")  # the same numbers in float32
     return "".join(f"\n    {step}," for step in steps) + "\n"
