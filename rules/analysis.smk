@@ -16,6 +16,7 @@ rule tabulate_accuracy:
             labels={"table": "accuracy"},
         ),
         robustness=f"{RESULTS}/analysis/robust_accuracy.csv",
+        right=f"{RESULTS}/analysis/right_images.npz",
     log:
         f"{RESULTS}/analysis/tabulate_accuracy.log",
     localrule: True
@@ -151,8 +152,8 @@ rule test_equivalence:
 rule recommend_backbone:
     """Which backbone for each dataset, how likely it is the best, and the regret."""
     input:
-        predictions=of_main_cells(rules.transfer_backbone.output.predictions),
-        records=of_main_cells(rules.transfer_backbone.output.records),
+        accuracy=rules.tabulate_accuracy.output.accuracy,
+        right=rules.tabulate_accuracy.output.right,
     output:
         recommendation=report(
             f"{RESULTS}/analysis/recommendation.csv",

@@ -31,18 +31,13 @@ def transfers_that_go_together(wildcards):
     return group
 
 
-def of_cells(patterns, cells=study.cells):
-    """Fill patterns for cells of the study; a grid has thousands, so `expand` is too slow."""
+def of_cells(patterns):
+    """Fill patterns for the cells of the study; a grid has thousands, so `expand` is too slow."""
     keys = ("dataset", "resolution", "mode", "protocol", "variant")
     return [
         pattern.format(
             backbone=cell.backbone.name, **{key: getattr(cell, key) for key in keys}
         )
-        for cell in cells
+        for cell in study.cells
         for pattern in patterns
     ]
-
-
-def of_main_cells(patterns):
-    """Fill patterns for the cells that statistics count: all labels, no control."""
-    return of_cells(patterns, [cell for cell in study.cells if cell.is_main])

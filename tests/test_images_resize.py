@@ -11,8 +11,8 @@ from robust_transfer.images.resize import (
     reduced_size,
     short_side_to,
     square,
-    square_array,
 )
+from robust_transfer.training.squares import quick_square_array
 
 SIZES = [(48, 48), (64, 48), (50, 75), (33, 32), (32, 101), (31, 32), (8, 8), (7, 301), (300, 9)]
 
@@ -47,14 +47,14 @@ def test_an_array_becomes_the_square_that_pillow_makes_to_within_two_grey_levels
     width, height, side
 ):
     image = picture(width, height)
-    ours = square_array(np.asarray(image), side)
+    ours = quick_square_array(np.asarray(image), side)
     assert ours.shape == (side, side, 3)
     assert np.abs(ours.astype(int) - resized_then_cropped(image, side)).max() <= 2
 
 
 def test_most_pixels_of_a_photo_are_those_that_pillow_makes():
     smooth = picture(40, 30).resize((640, 480))
-    apart = square_array(np.asarray(smooth), 224) != resized_then_cropped(smooth, 224)
+    apart = quick_square_array(np.asarray(smooth), 224) != resized_then_cropped(smooth, 224)
     assert apart.mean() < 0.01
 
 

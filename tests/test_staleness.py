@@ -29,10 +29,8 @@ CONFIDENCE = CORRELATE | {
     "fit_mixed_model": 1,
 }
 ANALYSIS = CONFIDENCE | {"tabulate_accuracy": 1, "compare_best": 1}
-# The recommendation reads predictions and costs, not the table of accuracies.
-TABLES = {rule: jobs for rule, jobs in ANALYSIS.items() if rule != "recommend_backbone"}
 GRANULARITY = {"extract_features": 1, "measure_granularity": 1}
-EVALUATE = TABLES | {"evaluate_backbone": 4}
+EVALUATE = ANALYSIS | {"evaluate_backbone": 4}
 TRANSFER = ANALYSIS | {"transfer_backbone": 8}
 PROBE = TRANSFER | GRANULARITY  # granularity is measured on the features that the probe sees
 PRETRAIN = PROBE | {"evaluate_backbone": 4, "pretrain_backbone": 4}
@@ -193,7 +191,7 @@ TABLE = {
         TRANSFER | GRANULARITY | {"build_image_cache": 1},
     ),
     # outputs
-    "a tampered table": (tampered(f"{RESULTS}/analysis/accuracy.csv"), TABLES),
+    "a tampered table": (tampered(f"{RESULTS}/analysis/accuracy.csv"), ANALYSIS),
     "tampered weights": (tampered(f"{BACKBONE}/weights.safetensors"), ONE_BACKBONE),
     "a tampered last output": (tampered(f"{RESULTS}/report/report.html"), PAGE),
     "tampered predictions": (

@@ -1,12 +1,12 @@
-"""Statistics count the main transfers alone: tables, records and the audit agree on which."""
+"""Statistics count the main transfers alone: tables and the audit agree on which."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from robust_transfer.audit.statistics import counted
-from robust_transfer.statistics.main_rows import is_main_record, main_rows
-from robust_transfer.statistics.recommendation_table import recommendation_table
+from robust_transfer.statistics.main_rows import main_rows
 from test_statistics_accuracy import transfer
+from test_statistics_recommendation import recommended
 
 MAIN = {"label_budget": "all", "trainable_blocks": "all", "source": "letters", "accuracy": 0.5}
 ROWS = [
@@ -24,7 +24,6 @@ def test_main_are_all_labels_all_that_a_mode_trains_and_a_pretrained_backbone(ro
     other = MAIN | {"accuracy": 0.7}
     found = main_rows(pd.DataFrame([row, other]))["accuracy"].tolist()
     assert found == ([0.5, 0.7] if kept else [0.7])
-    assert is_main_record(row) == kept
     assert (counted([row]) == [row]) == kept
 
 
@@ -40,7 +39,6 @@ def test_a_recommendation_weighs_main_transfers_alone(tmp_path):
         transfer(tmp_path / "b", seed=0, right=10, label_budget=5),
         transfer(tmp_path / "c", seed=0, right=10, source="none"),
     ]
-    predictions, records = zip(*runs, strict=True)
-    table = recommendation_table(predictions, records, confidence=0.95, draws=20)
+    table = recommended(runs)
     assert table["n"].tolist() == [2]
     assert table["accuracy"].tolist() == [0.6]

@@ -26,7 +26,8 @@ from torch.utils.data import DataLoader
 from robust_transfer.errors import DataError
 from robust_transfer.files import write_text
 from robust_transfer.images.build import build_cache
-from robust_transfer.images.cache import ImageCache, fixed_size_array, load_cache
+from robust_transfer.images.cache import ImageCache, load_cache
+from robust_transfer.training.squares import squares
 
 BATCH = 256
 Epoch = Callable[[], Iterator[Tensor]]
@@ -108,7 +109,7 @@ def _ways(cache: ImageCache, images: Path, size: int, workers: int) -> dict[str,
 def _from_cache(cache: ImageCache, size: int, threads: int) -> Iterator[Tensor]:
     order = np.random.default_rng().permutation(len(cache))
     for start in range(0, len(order), BATCH):
-        pixels = fixed_size_array(cache, order[start : start + BATCH], size, threads)
+        pixels = squares(cache, order[start : start + BATCH], size, threads)
         yield torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
@@ -127,7 +128,7 @@ def _check_same_pixels(cache: ImageCache, folder: Any, size: int, images: int = 
     if len(paths) != len(places):
         raise DataError(f"{folder.root}: {len(paths)} images in the cache, {len(places)} listed.")
     for row in np.linspace(0, len(paths) - 1, images).astype(int):
-        ours = fixed_size_array(cache, np.array([row]), size)[0]
+        ours = squares(cache, np.array([row]), size)[0]
         theirs = folder[places[paths[row]]][0].permute(1, 2, 0).numpy()
         differences = np.abs(ours.astype(int) - theirs.astype(int))
         # An image that was reduced before is resized twice, and a little smoother.

@@ -75,11 +75,6 @@ class Cell:
     protocol: str
     variant: str = ALL
 
-    @property
-    def is_main(self) -> bool:
-        """Whether statistics count it: all labels, all that its mode trains, no control."""
-        return self.variant == ALL and self.backbone.source != NO_SOURCE
-
 
 def label_budget(variant: str) -> int | str:
     """Return the labelled images a class of a variant, or `all`."""

@@ -3,8 +3,6 @@
 import numpy as np
 from PIL import Image
 
-LONG = 2  # times as long as wide: beyond it, computing the middle alone is quicker
-
 
 def short_side_to(image: Image.Image, side: int) -> Image.Image:
     """Resize so that the shorter side has `side` pixels, the longer in proportion.
@@ -61,7 +59,7 @@ def square(image: Image.Image, side: int) -> Image.Image:
     width, height = image.size
     if (width, height) == (side, side):
         return image
-    (new_width, new_height), (left, top) = _whole_and_corner(width, height, side)
+    (new_width, new_height), (left, top) = whole_and_corner(width, height, side)
     if (new_width, new_height) == (width, height):
         return image.crop((left, top, left + side, top + side))
     # Pillow's filter takes pixels from outside the box too, so cutting first changes nothing.
@@ -71,41 +69,22 @@ def square(image: Image.Image, side: int) -> Image.Image:
 
 
 def square_array(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Do what `square` does to an array, three times as quick, to within two grey levels.
+    """Do what `square` does to an array: (height, width, 3) uint8 to (side, side, 3) uint8."""
+    return np.asarray(square(Image.fromarray(pixels), side))
 
-    Torch's kernel for bytes is built after Pillow's, with coarser weights: of a photo made smaller
-    about one value in a thousand differs, by one level; of one made larger one in twenty, hardly
-    any by two. It computes the whole image, so Pillow is left those that are very long.
+
+def whole_and_corner(width: int, height: int, side: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Say how a square is cut out of a resized image.
 
     Args:
-        pixels: (height, width, 3) uint8.
-        side: pixels.
+        width: of the image, pixels.
+        height: likewise.
+        side: of the square, pixels.
 
     Returns:
-        (side, side, 3) uint8.
+        Width and height that the whole image is brought to, and where (left, top) in it the square
+        begins.
     """
-    height, width = pixels.shape[:2]
-    (new_width, new_height), (left, top) = _whole_and_corner(width, height, side)
-    if (new_width, new_height) != (width, height):
-        if max(new_width, new_height) > LONG * side:
-            return np.asarray(square(Image.fromarray(pixels), side))
-        pixels = _resized(pixels, new_width, new_height)
-    return pixels[top : top + side, left : left + side]
-
-
-def _resized(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Resize a whole image with torch's kernel for bytes."""
-    import torch  # seconds, which building a cache need not spend
-
-    image = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None]
-    whole = torch.nn.functional.interpolate(image, (height, width), mode="bilinear", antialias=True)
-    return whole[0].permute(1, 2, 0).numpy()
-
-
-def _whole_and_corner(
-    width: int, height: int, side: int
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the size that a whole image is brought to, and where its middle square begins."""
     short = min(width, height)
     whole_width = side if width == short else int(side * width / height)
     whole_height = side if height == short else int(side * height / width)

@@ -74,7 +74,7 @@ def accuracy_table(
         )
     backbones = {}
     for path in backbone_record_paths:
-        record = _record(path, ("backbone", "source_accuracy"))
+        record = read_record(path, ("backbone", "source_accuracy"))
         backbones[record["backbone"]] = record
     rows = [
         _row(path, record_path, backbones)
@@ -102,7 +102,7 @@ def robustness_table(
     """
     rows = []
     for path, record_path in zip(prediction_paths, record_paths, strict=True):
-        record = _record(record_path, TRANSFER_KEYS)
+        record = read_record(record_path, TRANSFER_KEYS)
         for attack in record.get("robustness", ()):
             predictions, n = load_predictions(path), attack["attacked_images"]
             clean = top1(predictions.logits[:n], predictions.labels[:n])
@@ -112,8 +112,16 @@ def robustness_table(
     return table.sort_values([*IDENTITY, "attack_epsilon"], kind="stable").reset_index(drop=True)
 
 
-def _record(path: str | Path, keys: Sequence[str]) -> dict[str, Any]:
-    """Read a JSON record that must have some keys."""
+def read_record(path: str | Path, keys: Sequence[str]) -> dict[str, Any]:
+    """Read a JSON record that must have some keys.
+
+    Args:
+        path: transfer.json or backbone.json.
+        keys: that it must have; it may have others.
+
+    Raises:
+        DataError: the file is missing, no JSON, or lacks a key.
+    """
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -130,7 +138,7 @@ def _row(
     path: str | Path, record_path: str | Path, backbones: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """Score one file of predictions."""
-    record = _record(record_path, TRANSFER_KEYS)
+    record = read_record(record_path, TRANSFER_KEYS)
     if record["backbone"] not in backbones:
         raise DataError(
             f"{record_path}: backbone '{record['backbone']}' has no record; there are "

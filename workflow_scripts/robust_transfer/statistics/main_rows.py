@@ -1,8 +1,5 @@
 """Which rows statistics count: this is the one place that says so."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
 ALL = "all"
@@ -31,9 +28,3 @@ def is_main(accuracy: pd.DataFrame) -> pd.Series:
     if "source" in accuracy:
         kept &= accuracy["source"].astype(object) != NO_SOURCE
     return kept
-
-
-def is_main_record(record: Mapping[str, Any]) -> bool:
-    """Tell the same of the record of one transfer."""
-    budgets = [record.get(name) for name in ("label_budget", "trainable_blocks")]
-    return all(one in (None, ALL) for one in budgets) and record.get("source") != NO_SOURCE

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robust_transfer.images.cache import ImageCache, fixed_size_array
+from robust_transfer.images.cache import ImageCache
 from robust_transfer.training.device import to_device
+from robust_transfer.training.squares import squares
 
 Batch = tuple[Tensor, Tensor]
 Question = TypeVar("Question", contravariant=True)
@@ -38,7 +39,7 @@ class Resident:
     """A pool that lies on the device as a whole.
 
     Attributes:
-        images: (n, 3, height, width) uint8.
+        images: (n, 3, height, width) uint8, or (n, ...) of what stands for them.
         labels: (n,) int64, same device.
     """
 
@@ -51,10 +52,16 @@ class Resident:
 
     def batches(self, order: Iterable[Tensor]) -> Iterator[Batch]:
         """Yield the images and labels at each tensor of positions."""
-        whole = self.images.permute(0, 2, 3, 1)  # images are one run of bytes: quicker to select
         for positions in order:
             chosen = positions.to(self.labels.device)
-            yield whole.index_select(0, chosen).permute(0, 3, 1, 2), self.labels[chosen]
+            yield _selected(self.images, chosen), self.labels[chosen]
+
+
+def _selected(images: Tensor, chosen: Tensor) -> Tensor:
+    """Return the chosen images; each is one run of bytes, which `index_select` copies quickest."""
+    if images.ndim != 4:  # stand-ins for images, such as their positions
+        return images[chosen]
+    return images.permute(0, 2, 3, 1).index_select(0, chosen).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -164,4 +171,4 @@ def resident(cache: ImageCache, rows: np.ndarray, size: int, labels: Tensor) -> 
 
 def _pixels(cache: ImageCache, rows: np.ndarray, size: int) -> np.ndarray:
     """Read images with the threads that this process has: a worker process has one."""
-    return fixed_size_array(cache, rows, size, torch.get_num_threads())
+    return squares(cache, rows, size, torch.get_num_threads())

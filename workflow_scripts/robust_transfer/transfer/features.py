@@ -8,9 +8,10 @@ import torch
 from robust_transfer.backbones.weights import load_backbone
 from robust_transfer.errors import DataError
 from robust_transfer.files import whole_file
-from robust_transfer.images.cache import fixed_size_array, load_cache
+from robust_transfer.images.cache import load_cache
 from robust_transfer.training.device import best_device, to_device
 from robust_transfer.training.evaluation import logits_of
+from robust_transfer.training.squares import squares
 from robust_transfer.transfer.fixed import Features
 from robust_transfer.transfer.target import frozen
 
@@ -39,7 +40,7 @@ def extract_features(
     index = cache.split("train")
     if len(index) > most:
         index = np.sort(np.random.default_rng(0).choice(index, most, replace=False))
-    pixels = fixed_size_array(cache, index, header["image_size"], torch.get_num_threads())
+    pixels = squares(cache, index, header["image_size"], torch.get_num_threads())
     images = to_device(pixels, device)
     features = logits_of(Features(frozen(backbone.to(device))), images).cpu()
     if not bool(torch.isfinite(features).all()):

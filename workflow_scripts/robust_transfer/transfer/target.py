@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.errors import DataError
-from robust_transfer.images.cache import fixed_size_array, load_cache
+from robust_transfer.images.cache import load_cache
 from robust_transfer.images.splits import draw_per_class, split_validation
 from robust_transfer.training.device import to_device
+from robust_transfer.training.squares import squares
 from robust_transfer.transfer.metrics import score
 
 
@@ -143,7 +144,7 @@ def load_target(
     side = round(image_size * enlarged)
     edge = round((side - image_size) / 2)
     middle = slice(edge, edge + image_size)
-    pixels = fixed_size_array(cache, np.arange(len(cache)), side, torch.get_num_threads())
+    pixels = squares(cache, np.arange(len(cache)), side, torch.get_num_threads())
     pixels = pixels[:, middle, middle]
     return Target(
         images=to_device(pixels, device),
