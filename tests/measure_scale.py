@@ -2,9 +2,11 @@
 
 python tests/measure_scale.py [JOBS ...]     prints a table; takes minutes and some 100 MB
 
+Beside it the dry run of as many jobs of Snakemake alone: one rule, five wildcards, one output each.
 Outputs are stand-ins with real records, so that the second plan has everything to compare.
 """
 
+import os
 import resource
 import subprocess
 import sys
@@ -17,7 +19,18 @@ from types import SimpleNamespace
 import yaml
 from workflow import ROOT, copy_workflow, environment
 
+#: Of this file, whose copy in a folder of its own would find nothing.
+PYTHONPATH = os.pathsep.join(str(ROOT / folder) for folder in ("tests", "workflow_scripts"))
 JOBS = (1000, 2500, 5000, 10000)
+BARE = """
+rule all:
+    input:
+        [f"r/{{n // 1000}}/{{n // 100 % 10}}/{{n // 10 % 10}}/{{n % 10}}/x" for n in range({jobs})]
+rule one:
+    output: "r/{{a}}/{{b}}/{{c}}/{{d}}/{{e}}"
+    params: seed=lambda wildcards: wildcards.a
+    shell: "touch {{output}}"
+"""
 TARGETS = 12 * 2 * 2  # datasets x resolutions x modes of paper_grid.yaml: jobs a backbone
 
 
@@ -38,7 +51,8 @@ def timed(folder: Path, *words: str) -> tuple[float, int, str]:
     started = time.monotonic()
     done = subprocess.run(
         ["/usr/bin/env", "python", __file__, "--child", *words],
-        cwd=folder, env=environment(), capture_output=True, text=True, check=False,
+        cwd=folder, env=environment() | {"PYTHONPATH": PYTHONPATH},
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-2000:]
@@ -83,20 +97,31 @@ def make_stand_ins(dag: object) -> None:
 
 
 def main(sizes: list[int]) -> None:
-    print("| jobs | dry run | peak memory | first run with nothing to do | and again |")
-    print("|---|---|---|---|---|")
+    print(
+        "| jobs | dry run | Snakemake alone | peak memory | first run with nothing to do | again |"
+    )
+    print("|---|---|---|---|---|---|")
     for jobs in sizes:
         with tempfile.TemporaryDirectory() as name:
             folder = copy_workflow(Path(name))
             words = ("--cores", "8", "--configfile", str(grid(folder, jobs)))
             dry, peak, said = timed(folder, "--dry-run", "--quiet", "rules", *words)
             total = next(line.split()[1] for line in said.splitlines() if line.startswith("total"))
+            (folder / "bare").mkdir()
+            (folder / "bare/Snakefile").write_text(BARE.format(jobs=total))
+            alone, _, _ = timed(folder / "bare", "--dry-run", "--quiet", "rules", "--cores", "8")
             timed(folder, "--stand-ins", "--dry-run", *words)
             first, _, said = timed(folder, *words)
             assert "Nothing to be done" in said, said[-2000:]
             again, _, _ = timed(folder, *words)
-            row = (total, f"{dry:.1f} s", f"{peak} MB", f"{first:.1f} s", f"{again:.1f} s")
-            print("|", " | ".join(row), "|", flush=True)
+            row = (
+                f"{dry:.1f} s",
+                f"{alone:.1f} s",
+                f"{peak} MB",
+                f"{first:.1f} s",
+                f"{again:.1f} s",
+            )
+            print("|", " | ".join((total, *row)), "|", flush=True)
 
 
 if __name__ == "__main__":
