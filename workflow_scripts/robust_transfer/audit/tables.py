@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from robust_transfer.audit.checks import FAIL, PASS, WARN, Check
 from robust_transfer.audit.currency import packages_apart
 from robust_transfer.audit.evidence import Evidence
@@ -81,7 +83,8 @@ def _remembered(
     """Make a job's outputs again; the same code, parameters and inputs are asked once."""
     evidence, job = frozen.evidence, frozen.job
     scripts = (evidence.code / "workflow_scripts").resolve()
-    with tempfile.TemporaryDirectory() as name:
+    # With one thread, as these jobs have: the last bit of a matrix product depends on it.
+    with tempfile.TemporaryDirectory() as name, threadpool_limits(1):
         folder = Path(name)
         made = as_job(job, json.loads(question[1]), folder, scripts, threads=1)
         wrong = run_here(scripts / job.script, evidence.plan.handle, made, evidence.root)

@@ -178,7 +178,8 @@ def run(script: str, folder: str, *variables: str) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=os.isatty(1))
     # Libraries read this variable when they are loaded, which was before this job.
-    threadpool_limits(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    asked, cpus = int(os.environ.get("OMP_NUM_THREADS", "1")), len(os.sched_getaffinity(0))
+    threadpool_limits(min(asked, cpus))
     code = 0
     try:
         runpy.run_path(script, run_name="__main__")
