@@ -9,10 +9,13 @@ import zipfile
 
 import pytest
 from forgery import Forgery
+from robust_transfer.audit import tables
 from robust_transfer.audit.bundle import write_bundle
 from robust_transfer.audit.evidence import Evidence
 from robust_transfer.audit.replay import draw_jobs, replay
+from robust_transfer.audit.rerun import run_here
 from robust_transfer.errors import ConfigError
+from threadpoolctl import threadpool_info, threadpool_limits
 from workflow import snakemake
 
 pytestmark = pytest.mark.workflow
@@ -148,3 +151,20 @@ def audit_bundle(folder):
         [sys.executable, "-m", "robust_transfer.audit"], cwd=folder, env=environment,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+def test_tables_are_made_again_with_one_thread_however_many_the_audit_has(
+    audited_study, tmp_path, monkeypatch
+):
+    had = []
+
+    def looking(*arguments):
+        had.extend(pool["num_threads"] for pool in threadpool_info())
+        return run_here(*arguments)
+
+    monkeypatch.setattr("robust_transfer.audit.tables.run_here", looking)
+    tables._remembered.cache_clear()
+    with threadpool_limits(2):
+        found = Forgery(audited_study, tmp_path / "study").audit()
+    assert set(had) == {1}
+    assert [check for check in found if check.status != "PASS"] == []

@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 import yaml
 from forgery import Forgery, more
-from robust_transfer.audit import tables
-from robust_transfer.audit.rerun import run_here
 from safetensors.numpy import load_file, save_file
-from threadpoolctl import threadpool_info, threadpool_limits
 
 pytestmark = pytest.mark.workflow
 
@@ -460,23 +457,6 @@ def test_an_untouched_study_passes_without_a_warning(audited_study, tmp_path):
     assert [check for check in found if check.status != "PASS"] == []
     judged = {check.name for check in found}
     assert judged >= set(MUTATIONS) - {"claims"}
-
-
-def test_tables_are_made_again_with_one_thread_however_many_the_audit_has(
-    audited_study, tmp_path, monkeypatch
-):
-    had = []
-
-    def looking(*arguments):
-        had.extend(pool["num_threads"] for pool in threadpool_info())
-        return run_here(*arguments)
-
-    monkeypatch.setattr("robust_transfer.audit.tables.run_here", looking)
-    tables._remembered.cache_clear()
-    with threadpool_limits(2):
-        found = Forgery(audited_study, tmp_path / "study").audit()
-    assert set(had) == {1}
-    assert [check for check in found if check.status != "PASS"] == []
 
 
 def test_a_claim_that_the_interval_does_not_settle_is_undecided(audited_study, tmp_path):
