@@ -159,12 +159,15 @@ class _Problem:
         rows = max(1, chunk_bytes // _row_bytes(self.width, classes * len(penalties)))
         self.parts = list(zip(features.split(rows), labels.split(rows), strict=True))
         self.chunk = _with_ones(features[:rows])  # converted once if it is the only one
+        # Of one chunk, made once: as much again and again leaves holes that nothing else fits in.
+        self.logits = penalties.new_empty(len(self.chunk), len(penalties) * classes)
+        self.exponentials = torch.empty_like(self.logits)
         # The curvature at equal probabilities, (1 - 1/C) / C times that of the features, plus
         # the penalty: correlated features make it uneven, and L-BFGS slow, unless divided out.
         moment = penalties.new_zeros(self.width, self.width)
         for x, _ in self._chunks():
             moment += x.T @ x
-        spread, self.axes = torch.linalg.eigh(moment / self.n)
+        spread, self.axes = torch.linalg.eigh(moment.div_(self.n))
         scale = (1 - 1 / classes) / classes
         self.bias_curvature = penalties
         self.curvature = (scale * spread.clamp_min(0) + self.penalties.view(-1, 1)).unsqueeze(2)
@@ -204,9 +207,9 @@ class _Problem:
         curvature = torch.zeros_like(penalised[:, -1])
         for x, labels in self._chunks():
             true = labels.view(-1, 1, 1).expand(-1, b, 1)
-            logits = (x @ flat).view(len(x), b, self.classes)
+            logits = torch.mm(x, flat, out=self.logits[: len(x)]).view(len(x), b, self.classes)
             logits -= logits.amax(2, keepdim=True)
-            exponentials = logits.exp()
+            exponentials = torch.exp(logits, out=self.exponentials[: len(x)].view_as(logits))
             total = exponentials.sum(2, keepdim=True)
             loss -= (logits.gather(2, true) - total.log()).sum((0, 2)) / self.n
             residual = exponentials.div_(total)  # the probabilities, less 1 at the true class
