@@ -16,6 +16,7 @@ configfile: f"{workflow.basedir}/config.yaml"
 report: "rules/captions/study.rst"  # of `snakemake --report`
 
 
+include: "rules/planning.smk"  # plans in less time
 include: "rules/common.smk"  # checks the config, before any job
 include: "rules/forks.smk"  # jobs start as forks of a loaded process
 include: "rules/staleness.smk"  # files against their records, and why something is stale

@@ -1,13 +1,11 @@
 # Reads config.yaml -> `study`, checked, and names what several stages read. Each stage has more of
 # its own in common_<stage>.smk: Snakemake's linter wants functions apart from rules.
 import functools
-import gc
 import json
 import os
 import sys
 from pathlib import Path
 
-import snakemake.sourcecache
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
@@ -24,14 +22,6 @@ os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "10000000000")
 # Threads that wait for each other sleep, not spin: beside other jobs on its CPUs, a small network's
 # training took nine times as long with two spinning threads.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-# A plan makes millions of small objects and keeps most of them: looking for cycles among them every
-# few hundred took a tenth of the time of the paper's plan.
-gc.set_threshold(100_000, 20, 100)
-
-# Snakemake looks at the script of each job, three times, and each time makes a class to hold the parts
-# of its address: the same few dozen addresses, 6% of the time of a plan of 3,000 jobs.
-snakemake.sourcecache.parse_uri = functools.cache(snakemake.sourcecache.parse_uri)
 
 # A plan needs no data: a dry run says what is missing and goes on.
 PLANNING = workflow.output_settings.dryrun
@@ -101,6 +91,7 @@ def fetched_record(wildcards):
     return expand(rules.fetch_dataset.output.record, kind=wanted)
 
 
+@functools.cache  # a grid asks for each of a few dozen once a transfer
 def cache_of(dataset, resolution):
     """Name one cache by its manifest, which holds the digests of its large files.
 
