@@ -46,7 +46,7 @@ rule one:
 
 
 def plan(folder, snakefile):
-    """Plan a Snakefile; return the exit code and the words of each line of the plan, in no order."""
+    """Plan a Snakefile; return the exit code and the words of each line, in no order."""
     folder.mkdir()
     (folder / "Snakefile").write_text(snakefile)
     told = snakemake(folder, "--dry-run", "--printshellcmds", study=())
