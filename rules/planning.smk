@@ -74,5 +74,7 @@ for module in (snakemake.common, snakemake.rules):
     shorten(module, "get_function_params", functools.cache)
 # Whether a path lies in remote storage, asked a hundred and fifty times a job: by the shortest way.
 shorten(snakemake.io._IOFile, "is_storage", by_its_flags)
+# Whether a wildcard repeats itself without end, asked of each input: a few dozen values.
+shorten(snakemake.io.PeriodicityDetector, "is_periodic", functools.cache)
 shorten(snakemake.dag.ScriptProcessor, "__init__", once_a_rule)
 shorten(snakemake.dag.DAG, "check_directory_outputs", if_any_contains_another)

@@ -44,7 +44,7 @@ def make_study(folder: Path) -> Path:
     merge(settings, {"detect": detect | {"seeds": [0]}})
     (folder / "config.yaml").write_text(yaml.safe_dump(settings))
     # the plugin asks 10 s later than it did before, each time that no job has ended
-    edit(folder / "slurm/profile.yaml", "status-checks: 20", "status-checks: 3")
+    edit(folder / "slurm/profile.yaml", "status-checks: 20", "status-checks: 1")
     return folder
 
 
