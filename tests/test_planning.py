@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from workflow import ROOT, snakemake
+from workflow import ROOT, copy_workflow, snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -43,6 +43,22 @@ rule one:
     params: name=named
     shell: "echo {params.name} > {output}"
 """
+#: In the place of a line of Snakefile: each question is asked both ways.
+BOTH_WAYS = """
+import sys
+import snakemake.output_index
+slow = snakemake.output_index.OutputIndex.match
+include: "rules/planning.smk"
+quick = snakemake.output_index.OutputIndex.match
+asked = []
+def both(index, path):
+    found = quick(index, path)
+    assert found == slow(index, path), path
+    asked.append(path)
+    print(f"the same {len(asked)} times", file=sys.stderr)
+    return found
+snakemake.output_index.OutputIndex.match = both
+"""
 
 
 def plan(folder, snakefile):
@@ -72,6 +88,17 @@ def test_a_plan_with_shortcuts_says_what_a_plan_without_them_says(snakefile, cod
     assert plan(tmp_path / "short", SHORTCUTS + snakefile) == alone
     assert alone[0] == code
     assert any(named in line for line in alone[1]), alone[1]
+
+
+def test_the_rules_of_every_file_of_a_study_are_those_that_snakemake_finds(tmp_path):
+    folder = copy_workflow(tmp_path / "study")
+    include = 'include: "rules/planning.smk"'
+    text = (folder / "Snakefile").read_text()
+    assert include in text
+    (folder / "Snakefile").write_text(text.replace(include, BOTH_WAYS))
+    told = snakemake(folder, "--dry-run")
+    assert told.code == 0, told.said
+    assert int(re.findall(r"the same (\d+) times", told.said)[-1]) > 100
 
 
 def test_a_shortcut_for_what_a_later_snakemake_has_no_more_is_not_taken(tmp_path):
