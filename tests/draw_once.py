@@ -31,4 +31,4 @@ def _digest(arguments):
         if name in ("histories", "examples", "detected") else value
         for name, value in arguments.items()
     }  # fmt: skip
-    return hashlib.sha256(pickle.dumps(told)).hexdigest()
+    return hashlib.sha256(pickle.dumps(sorted(told.items()))).hexdigest()
