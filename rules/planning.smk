@@ -71,12 +71,12 @@ def by_file_name(begin):
     def begin_with_names(index, rules):
         begin(index, rules)
         index.named, index.unnamed = defaultdict(list), []
-        for rule in rules:
-            for product in rule.products():
+        for producer in rules:
+            for product in producer.products():
                 suffix = str(product.constant_suffix())
                 _, slash, name = suffix.rpartition("/")
                 which = index.named[name] if slash else index.unnamed
-                which.append((str(product.constant_prefix()), suffix, rule))
+                which.append((str(product.constant_prefix()), suffix, producer))
 
     return begin_with_names
 

@@ -423,5 +423,9 @@ def test_rules_are_formatted():
     run("snakefmt", "--check", "Snakefile", "rules")
 
 
+def test_the_linter_of_snakemake_finds_nothing():
+    run("snakemake", "--lint")
+
+
 def test_types_are_right():
     run("mypy")
