@@ -96,7 +96,7 @@ def of_that_name(_):
 
 
 # A plan makes millions of small objects and keeps most of them: looking for cycles among them every
-# few hundred took a seventh of the time of the paper's plan.
+# few hundred took a tenth of the time of the paper's plan.
 gc.set_threshold(1_000_000, 50, 100)
 
 # Parts of the address of a script, taken apart three times a job: the same few dozen addresses.
