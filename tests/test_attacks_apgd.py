@@ -4,7 +4,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from robust_transfer.attacks import accuracy_under_attack, apgd, evaluate_ensemble, pgd
+from robust_transfer.attacks import (
+    FoldedAttackModel,
+    accuracy_under_attack,
+    apgd,
+    evaluate_ensemble,
+    pgd,
+)
 from robust_transfer.attacks.climb import checkpoints
 from robust_transfer.attacks.margins import likeliest_wrong, targeted_dlr
 from torch import Tensor, nn
@@ -185,6 +191,23 @@ def test_accuracy_under_an_attack_of_epsilon_0_is_clean_accuracy():
     given_ = {"norm": "linf", "epsilon": 0.0, "step_size": 0.0, "steps": 2}
     under_attack = accuracy_under_attack(model, images, labels, **given_)
     assert torch.equal(under_attack, model(images).argmax(1) == labels)
+
+
+def test_a_stand_in_is_attacked_and_the_model_itself_is_asked():
+    model, (images, labels) = small_net(), some_data(20)
+    given_ = {"norm": "l2", "epsilon": 0.6, "step_size": 0.2, "steps": 5}
+    folded, blind = FoldedAttackModel(model), nn.Sequential(nn.Flatten(), nn.LazyLinear(CLASSES))
+    blind(images)
+    nn.init.zeros_(blind[1].weight)
+    alone = accuracy_under_attack(model, images, labels, **given_)
+    clean = model.eval()(images).argmax(1) == labels
+    assert torch.equal(
+        accuracy_under_attack(model, images, labels, stand_in=folded, **given_), alone
+    )
+    assert torch.equal(
+        accuracy_under_attack(model, images, labels, stand_in=blind, **given_), clean
+    )
+    assert alone.sum() < clean.sum()
 
 
 def test_no_images_give_no_verdicts():

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, fx, nn
 
+from robust_transfer.attacks.stem import with_quick_stem
 from robust_transfer.attacks.surroundings import inner_module
 
 
@@ -44,7 +45,7 @@ class FoldedAttackModel(nn.Module):
         super().__init__()
         live = inner_module(model)
         network, names, self.reason = _without_batch_norm(_frozen_copy(live))
-        self.network = network
+        self.network = with_quick_stem(network)
         self.call: Callable[[Tensor], Tensor] = network.forward
         self._pairs = [
             _Pair(

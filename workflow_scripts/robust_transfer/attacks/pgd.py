@@ -102,7 +102,7 @@ def ascend(
     perturbed = start
     for _ in range(steps):
         gradient = input_gradient(model, perturbed, loss)[0]
-        moved = perturbed + step_size * threat.direction(gradient)
+        moved = threat.direction(gradient).mul_(step_size).add_(perturbed)
         perturbed = threat.confine(images, moved, epsilon)
     return perturbed
 

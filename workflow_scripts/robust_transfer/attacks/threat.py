@@ -22,8 +22,8 @@ class ThreatModel:
         norm: its name in the config.
         random_start: from (perturbation to imitate in shape, epsilon, generator) to a
             perturbation drawn uniformly from the ball.
-        direction: from a gradient to the unit step that raises a linear loss most.
-        project: from (perturbation, epsilon) to the nearest perturbation in the ball.
+        direction: from a gradient to the unit step that raises a linear loss most, a new tensor.
+        project: from (perturbation, epsilon) to the nearest perturbation in the ball, likewise.
     """
 
     norm: str
@@ -45,7 +45,7 @@ class ThreatModel:
         Returns:
             Images in the ball and in [0, 1].
         """
-        return (images + self.project(moved - images, epsilon)).clamp(0, 1)
+        return self.project(moved - images, epsilon).add_(images).clamp_(0, 1)
 
     def start(self, images: Tensor, epsilon: float, generator: torch.Generator | None) -> Tensor:
         """Return images moved to a random place of the ball, then clipped to [0, 1].

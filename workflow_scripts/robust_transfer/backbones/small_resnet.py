@@ -30,7 +30,7 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out = F.relu(self.bn1(self.conv1(x)), inplace=True)
         seen = x if self.thinning == 1 else x[:, :, :: self.thinning, :: self.thinning]
-        return F.relu(self.bn2(self.conv2(out)) + self.shortcut(seen), inplace=True)
+        return F.relu(self.bn2(self.conv2(out)).add_(self.shortcut(seen)), inplace=True)
 
 
 class SmallResNet(nn.Module):

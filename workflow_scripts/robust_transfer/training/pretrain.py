@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from robust_transfer.attacks.evaluate import accuracy_under_attack
+from robust_transfer.attacks.folded import fold_batch_norm
 from robust_transfer.backbones.architectures import make_backbone
 from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.backbones.weights import save_backbone
@@ -143,7 +144,8 @@ def _held_out(
     def evaluate(model: nn.Module) -> dict[str, float]:
         clean = robust = share(right_over(held_out, rightly_classified(model)))
         if epsilon > 0:
-            stands = partial(accuracy_under_attack, model, **attack)
+            fast = fold_batch_norm(model)
+            stands = partial(accuracy_under_attack, model, stand_in=fast, **attack)
             robust = share(right_over(held_out, stands))
         return {"validation_accuracy": clean, "validation_robust_accuracy": robust}
 

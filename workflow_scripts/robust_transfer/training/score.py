@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from robust_transfer.attacks.evaluate import accuracy_under_attack
+from robust_transfer.attacks.folded import fold_batch_norm
 from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.backbones.weights import load_backbone
 from robust_transfer.errors import DataError
@@ -88,8 +89,9 @@ def _scores(
     """Measure accuracy on the test split, and under each attack on its first images."""
     n = len(test) if wanted == "all" else min(wanted, len(test))
     first = test if n == len(test) else source.pool("test", rows=slice(n))
+    stands, fast = partial(accuracy_under_attack, backbone), fold_batch_norm(backbone)
     robust = {
-        name: _share(right_over(first, partial(accuracy_under_attack, backbone, **attack)))
+        name: _share(right_over(first, partial(stands, stand_in=fast, **attack)))
         for name, attack in attacks.items()
     }
     return {

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from robust_transfer.attacks.evaluate import accuracy_under_attack
+from robust_transfer.attacks.folded import fold_batch_norm
 
 
 def attack_transferred(
@@ -22,12 +23,13 @@ def attack_transferred(
         For each epsilon: `attack_norm`, `attack_epsilon`, `attack_steps`, `attacked_images` and
         `robust_accuracy`, the share of images right when clean and when attacked, in [0, 1].
     """
-    found = []
+    found, fast = [], fold_batch_norm(model)
     for epsilon in sorted(attack["epsilons"]):
         right = accuracy_under_attack(
             model,
             images,
             labels,
+            stand_in=fast,
             norm=attack["norm"],
             epsilon=epsilon,
             step_size=attack["relative_step_size"] * epsilon,
