@@ -134,7 +134,7 @@ def to_and_fro(folder):
     git("init", "--initial-branch=main")
     git("add", "Snakefile", "config.yaml", "rules", "workflow_scripts", "tests", "profiles")
     git("commit", "--message=One")
-    replaced(f"{LIBRARY}/transfer/probe.py", "MEMORY = 12", "MEMORY = 13")(folder)
+    replaced(f"{LIBRARY}/transfer/probe.py", "CHUNK_BYTES = 2**30", "CHUNK_BYTES = 2**29")(folder)
     git("commit", "--all", "--message=Two")
     git("checkout", "HEAD~1")
 

@@ -83,10 +83,10 @@ def test_the_gradient_is_that_of_autograd(classes, width, seed):
     penalties = torch.tensor([0.3, 0.01], dtype=torch.float64)
     problem = _Problem(torch.tensor(x), torch.tensor(labels), classes, penalties, 2**20)
     generator = torch.Generator().manual_seed(seed)
-    theta = torch.randn(2, (width + 1) * classes, generator=generator, dtype=torch.float64)
+    theta = torch.randn(2, classes * (width + 1), generator=generator, dtype=torch.float64)
     loss, gradient = problem(theta)
     free = theta.clone().requires_grad_(True)
-    weight = free.view(2, width + 1, classes)
+    weight = free.view(2, classes, width + 1).mT
     logits = torch.tensor(x) @ weight[:, :-1] + weight[:, -1:]
     fit = torch.stack([torch.nn.functional.cross_entropy(one, torch.tensor(labels))
                        for one in logits])  # fmt: skip
