@@ -26,7 +26,7 @@ def gradient(conv: nn.Module, images: Tensor) -> Tensor:
     return torch.autograd.grad(outputs, images, towards)[0]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(data=st.data())
 def test_outputs_and_gradients_equal_those_of_the_library_in_float64(data: st.DataObject):
     size = data.draw(st.integers(2, 11), "kernel")
@@ -71,7 +71,7 @@ def test_the_quick_way_is_taken_for_the_gradient_of_images_alone():
     assert torch.autograd.grad(conv(images).sum(), conv.weight)[0].abs().sum() > 0
 
 
-@pytest.mark.parametrize("architecture", ["resnet_small", "resnet18", "densenet121"])
+@pytest.mark.parametrize("architecture", ["resnet_small", "resnet18"])
 def test_the_copy_that_is_attacked_has_a_quick_stem_which_follows_the_live_weights(architecture):
     model = make_backbone(architecture, classes=5, image_size=32, mean=[0.4] * 3, std=[0.2] * 3,
                           seed=0).double().eval()  # fmt: skip
