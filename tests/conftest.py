@@ -20,6 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests share two cores
 LONGEST = (
     "test_slurm", "test_kills", "test_audit_mutations", "test_staleness", "test_audit_detection",
     "test_my_images", "test_workflow", "test_studies", "test_paper_grid", "test_transfer_workflow",
+    "test_repository",
 )  # fmt: skip
 
 

@@ -2,10 +2,13 @@
 
 import torch
 from robust_transfer.backbones.architectures import make_backbone
+from robust_transfer.detection.models import build_detector
+from robust_transfer.detection.training import train_detector
 from robust_transfer.scenes.build import build_scene_cache
 from robust_transfer.scenes.cache import load_scene_cache
 from torch import nn
 
+CPU = torch.device("cpu")
 SETTINGS = dict(
     train_sizes=[64],
     test_size=64,
@@ -47,3 +50,19 @@ def pretrained(architecture, image_size=32):
                 tensor.add_(0.1 * torch.randn(len(tensor), generator=generator))
             module.running_var.uniform_(0.5, 1.5, generator=generator)
     return backbone.eval()
+
+
+def detector(cache, architecture="resnet_small_w4", model="faster_rcnn_small", **changes):
+    settings = SETTINGS | {"classes": len(cache.classes)} | changes
+    return build_detector(pretrained(architecture), model=model, **settings)
+
+
+def same(one, other):
+    one, other = one.state_dict(), other.state_dict()
+    return all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def train(built, cache, path, *, seed=3, positions=None, after_step=None, **changes):
+    positions = cache.split("train") if positions is None else positions
+    return train_detector(built, cache, positions, RECIPE | changes, seed=seed, device=CPU,
+                          state_path=path / "state.safetensors", after_step=after_step)  # fmt: skip

@@ -8,16 +8,13 @@ import pandas as pd
 import pytest
 import synthetic_study as made
 from draw_once import draw_once
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from robust_transfer.figures.accuracy_by_epsilon import (
     accuracy_by_epsilon_data,
     draw_curves,
     resolution_data,
 )
-from robust_transfer.figures.attacked_images import perturbation_gain
 from robust_transfer.figures.catalogue import CATALOGUE, FIGURES, FORMATS
-from robust_transfer.figures.cells import epsilon_text, mean_interval, share_interval, summarise
+from robust_transfer.figures.cells import summarise
 from robust_transfer.figures.differences import difference_data, draw_differences
 from robust_transfer.figures.draw import draw_all
 from robust_transfer.figures.granularity import draw_granularity, granularity_data
@@ -30,14 +27,10 @@ from robust_transfer.figures.results import (
     PEARSON,
     RECOMMENDATION,
     WELCH,
-    read_results,
 )
 from robust_transfer.figures.source_scatter import draw_scatter, scatter_data
-from robust_transfer.figures.style import COLOUR, THEME, epsilon_looks, limits
 from robust_transfer.figures.summary import draw_summary, summary_data
-from robust_transfer.figures.verdicts import with_verdicts
 from robust_transfer.figures.width import draw_width, family_of, width_data
-from scipy import stats
 
 EMPTY = {"accuracy": pd.DataFrame(columns=list(ACCURACY), dtype=float),
          "welch": pd.DataFrame(columns=list(WELCH), dtype=float),
@@ -60,89 +53,6 @@ def study(tmp_path_factory):
 def figures_of(axes):
     """All text of a figure."""
     return " ".join(text.get_text() for text in axes.findobj(lambda a: hasattr(a, "get_text")))
-
-
-# Cells
-
-
-def test_a_cell_with_two_pretrainings_counts_pretrainings():
-    table = made.accuracy_table()
-    cells = summarise(table, 0.95)
-    where = "epsilon == 0.25 and dataset == 'greek' and mode == 'fixed' and resolution == '32'"
-    cell, runs = cells.query(where).iloc[0], table.query(where)
-    means = runs.groupby("pretrain_seed")["accuracy"].mean()
-    low, high = stats.t.interval(0.95, 1, loc=means.mean(), scale=stats.sem(means))
-    assert (cell["n"], cell["replicate"]) == (2, "pretrain_seed")
-    assert cell["mean"] == pytest.approx(means.mean(), abs=1e-12)
-    assert cell["ci_low"] == pytest.approx(max(low, 0), abs=1e-9)
-    assert cell["ci_high"] == pytest.approx(min(high, 1), abs=1e-9)
-
-
-def test_a_cell_with_one_pretraining_counts_transfer_seeds():
-    cells = summarise(made.accuracy_table(), 0.95)
-    assert set(cells[cells["epsilon"] == 1]["replicate"]) == {"transfer_seed"}
-    assert set(cells[cells["epsilon"] == 1]["n"]) == {3}
-
-
-def test_a_single_run_has_the_interval_of_a_share_of_its_test_images():
-    cells = summarise(made.accuracy_table(backbones=[(0.0, 0)], seeds=[0]), 0.95)
-    cell = cells.iloc[0]
-    expected = stats.binomtest(round(cell["mean"] * 1000), 1000).proportion_ci(0.95, "wilson")
-    assert (cell["n"], cell["replicate"]) == (1, "none")
-    assert (cell["ci_low"], cell["ci_high"]) == pytest.approx(tuple(expected), abs=1e-12)
-
-
-def test_a_published_number_without_test_size_has_no_interval():
-    row = {"architecture": "a", "dataset": "d", "mode": "fixed", "epsilon": 0, "accuracy": 0.5}
-    cell = summarise(pd.DataFrame([row]), 0.95).iloc[0]
-    assert np.isnan(cell["ci_low"])
-    assert cell["mean"] == 0.5
-
-
-def test_cells_of_an_empty_table_are_an_empty_table():
-    assert summarise(EMPTY["accuracy"], 0.95).empty
-
-
-def test_equal_replicates_have_an_interval_of_no_width():
-    assert mean_interval(np.array([0.5, 0.5, 0.5]), 0.95) == (0.5, 0.5)
-
-
-@given(st.integers(0, 50), st.integers(1, 50), st.sampled_from([0.8, 0.95, 0.99]))
-@settings(max_examples=50, deadline=None)
-def test_an_interval_of_a_share_equals_scipys(hits, misses, confidence):
-    expected = stats.binomtest(hits, hits + misses).proportion_ci(confidence, "wilson")
-    found = share_interval(hits / (hits + misses), hits + misses, confidence)
-    assert found == pytest.approx(tuple(expected), abs=1e-9)
-
-
-def test_a_resolution_read_from_a_table_is_a_word(tmp_path):
-    made.accuracy_table({"greek": ["32"]}).to_csv(tmp_path / "a.csv", index=False)
-    table = read_results(tmp_path / "a.csv", ACCURACY)
-    assert set(table["resolution"]) == {"32"}
-
-
-def test_reading_a_table_back_loses_no_digit(tmp_path):
-    table = made.accuracy_table()
-    table.to_csv(tmp_path / "a.csv", index=False)
-    found = read_results(tmp_path / "a.csv", ACCURACY)[list(table.columns)]
-    pd.testing.assert_frame_equal(found, table, check_dtype=False, rtol=0)
-
-
-def test_a_table_without_rows_reads_as_an_empty_table(tmp_path):
-    (tmp_path / "a.csv").write_text("dataset,accuracy\n")
-    table = read_results(tmp_path / "a.csv", ACCURACY)
-    assert table.empty
-    assert set(ACCURACY) <= set(table)
-
-
-# Verdicts
-
-
-def test_a_verdict_follows_adjusted_p_and_sign():
-    rows = pd.DataFrame({"difference": [0.1, -0.1, 0.1, 0.1, np.nan],
-                         "p_adjusted": [0.01, 0.01, 0.05, np.nan, 0.01]})  # fmt: skip
-    kinds = list(with_verdicts(rows, 0.05)["verdict"])
-    assert kinds == ["robust", "standard", "unclear", "untested", "untested"]
 
 
 # What is drawn
@@ -398,56 +308,3 @@ def test_granularity_shows_the_error_for_a_dataset_left_out(study):
     assert set(data.groupby("measure").size()) == {2 * len(made.DATASETS)}
     error = data["error"].iloc[0]
     assert f"{error:.2f}" in figures_of(draw_granularity(data, nothing=""))
-
-
-# Looks
-
-
-def test_epsilons_differ_in_marker_as_well_as_colour():
-    looks = epsilon_looks([0, 0.25, 0.5, 1, 3])
-    assert len({look["marker"] for look in looks.values()}) == 5
-    assert len({look["color"] for look in looks.values()}) == 5
-
-
-def luminance(colour):
-    channels = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
-
-
-def test_growing_epsilon_darkens_in_grey_and_lightens_on_dark():
-    steps = [THEME[f"eps{i}"] for i in range(8)]
-    light, dark = ([luminance(pair[i]) for pair in steps] for i in (0, 1))
-    assert light == sorted(light, reverse=True)
-    assert dark == sorted(dark)
-
-
-@pytest.mark.parametrize("name", sorted(set(THEME) - {"rule", "paper"}))
-def test_each_colour_stands_out_from_its_ground(name):
-    for ground, colour in zip(THEME["paper"], THEME[name], strict=True):
-        pair = sorted([luminance(ground), luminance(colour)])
-        assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 2.9
-
-
-def test_the_colours_of_a_theme_are_distinct_so_that_a_page_can_swap_them():
-    assert len(set(COLOUR.values())) == len(COLOUR)
-
-
-def test_linf_epsilons_are_spelled_in_grey_levels():
-    assert epsilon_text(8 / 255, "linf") == "8/255"
-    assert epsilon_text(0.25) == "0.25"
-
-
-@given(st.lists(st.floats(0, 100), min_size=1, max_size=9), st.floats(0, 1000))
-@settings(max_examples=50, deadline=None)
-def test_axis_limits_hold_all_points_and_do_not_follow_a_wide_interval(points, width):
-    low, high = limits(points, np.array(points) - width, np.array(points) + width)
-    assert low < min(points)
-    assert high > max(points)
-    span = max(max(points) - min(points), 1e-9 + 0.01 * max(points))
-    assert high - low <= 2.5 * span * (1 + 1e-6) + 1e-6
-
-
-@pytest.mark.parametrize(("size", "gain"), [(0.5, 1), (0.05, 10), (0.0, 1)])
-def test_a_perturbation_is_multiplied_until_it_fills_the_grey_scale(size, gain):
-    assert perturbation_gain(np.full((2, 4, 4, 3), size)) == gain

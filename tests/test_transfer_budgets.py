@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from config_subjects import demo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from robust_transfer.config.check import check_config
@@ -12,7 +13,6 @@ from robust_transfer.images.splits import draw_per_class
 from robust_transfer.transfer.cell import _notes
 from robust_transfer.transfer.fixed import Probing
 from robust_transfer.transfer.full import Finetuning
-from test_config import demo
 from transfer_subjects import (
     FIXED,
     FULL,

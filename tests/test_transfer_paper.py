@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from config_subjects import demo
 from robust_transfer.config.check import check_config
 from robust_transfer.config.transfer_recipes import recipe_of
 from robust_transfer.errors import DataError
@@ -12,7 +13,6 @@ from robust_transfer.images.cache import load_cache
 from robust_transfer.transfer.crops import Crops, boxes_of, draw_uniforms, resized_crop
 from robust_transfer.transfer.paper import TEST_RESIZE, Published
 from robust_transfer.transfer.target import load_target
-from test_config import demo
 from torchvision.transforms import v2
 from transfer_subjects import PAPER, cell, network, run_cell, write_cache, write_network
 
