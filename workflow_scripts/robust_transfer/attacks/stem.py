@@ -135,12 +135,16 @@ def _places(conv: nn.Conv2d) -> tuple[int, Tensor]:
 
 
 class _Convolve(torch.autograd.Function):
+    """The library's convolution forward, the dense one backward."""
+
     @staticmethod
     def forward(ctx: Any, images: Tensor, conv: StemConvolution) -> Tensor:
+        """Convolve, and keep no image: the gradient needs their size alone."""
         ctx.conv, ctx.height, ctx.width = conv, *images.shape[2:]
         return F.conv2d(images, conv.weight, conv.bias, conv.stride, conv.padding)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the images; frozen weights have none."""
         return ctx.conv.input_gradient(gradient, ctx.height, ctx.width), None
