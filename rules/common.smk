@@ -7,21 +7,21 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.utils import available_cpu_count
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow_scripts"))
 
 from robust_transfer.config.check import check_config, what_is_missing
 from robust_transfer.errors import UserError
 from robust_transfer.images.fingerprint import fingerprint
+from robust_transfer.job_environment import job_environment
 from robust_transfer.records.digests import MEMORY, Code
 
-# glibc gives large blocks back to the system at once and asks for them again: page faults took
-# 10 to 17% of a training step on a CPU. Jobs inherit this.
-os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "1000000000")
-os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "10000000000")
-# Threads that wait for each other sleep, not spin: beside other jobs on its CPUs, a small network's
-# training took nine times as long with two spinning threads.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Jobs inherit this. Where a scheduler gives each job CPUs of its own (`--jobs`, as Snakemake asks for
+# there and only there), they are not crowded.
+LIMITS = workflow.resource_settings
+CROWDED = LIMITS.nodes is None and (LIMITS.cores or 1) > available_cpu_count()
+os.environ.update(job_environment(os.environ, crowded=CROWDED))
 
 # A plan needs no data: a dry run says what is missing and goes on.
 PLANNING = workflow.output_settings.dryrun

@@ -13,6 +13,7 @@ from robust_transfer.records.digests import MEMORY
 from workflow import SHARED, TINY_DETECTION, copy_workflow, shared_address, snakemake
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests share two cores
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # and no thread spins on one while it waits
 
 
 #: The files that take longest: they begin first, so that no process is left alone with one at the

@@ -19,7 +19,7 @@ from source_files import (
 
 # Lowest first: a module imports from its own row and the rows above it in this list.
 LAYERS = [
-    ("errors", "files", "progress", "panel", "config", "records", "forkserver"),
+    ("errors", "files", "job_environment", "progress", "panel", "config", "records", "forkserver"),
     ("toy_world",),
     ("images",),
     ("scenes",),

@@ -1,5 +1,6 @@
 """The benchmark measures what it says, leaves nothing out in silence, and writes whole tables."""
 
+import contextlib
 import csv
 import statistics
 import subprocess
@@ -9,12 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from robust_transfer.benchmark import timed
 from robust_transfer.benchmark import training as benchmark_of_training
 from robust_transfer.benchmark.__main__ import main
 from robust_transfer.benchmark.arithmetic import forward_flop
 from robust_transfer.benchmark.cases import Case, all_cases
-from robust_transfer.benchmark.clock import alternate, spread
+from robust_transfer.benchmark.clock import SAMPLE_SECONDS, alternate, spread
 from robust_transfer.benchmark.table import write_results
+from robust_transfer.benchmark.timed import TimedSteps
 from robust_transfer.benchmark.training import Results
 from robust_transfer.benchmark.variants import (
     MEANING,
@@ -64,9 +67,12 @@ def test_the_spread_is_median_and_quartiles():
 
 def test_alternatives_take_turns():
     order = []
-    calls = {name: (lambda name=name: order.append(name)) for name in "abc"}
-    warm = dict.fromkeys(calls, 1.0)
-    samples = alternate(calls, CPU, warm=warm, seconds=0, fewest_rounds=3, most_rounds=9)
+
+    def timer(name):
+        return lambda repeats: order.append(name * repeats)
+
+    timers, warm = {name: timer(name) for name in "abc"}, dict.fromkeys("abc", SAMPLE_SECONDS)
+    samples = alternate(timers, warm=warm, seconds=0, fewest_rounds=3, most_rounds=9)
     assert "".join(order) == "abcbcacab"
     assert {name: len(taken) for name, taken in samples.items()} == dict.fromkeys("abc", 3)
 
@@ -98,7 +104,18 @@ def test_what_a_rival_cannot_do_is_said(monkeypatch):
     assert reason_against("ours", SMALL) is None
 
 
-def test_a_case_without_time_is_left_out_and_named(monkeypatch):
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Do not start a process for each variant, which takes seconds."""
+    steps = TimedSteps(CPU)
+    places = dict.fromkeys(MEANING, lambda method, *given: getattr(steps, method)(*given))
+    monkeypatch.setattr(
+        benchmark_of_training, "_places", lambda *given: contextlib.nullcontext(places)
+    )
+    return places
+
+
+def test_a_case_without_time_is_left_out_and_named(monkeypatch, in_this_process):
     monkeypatch.setattr(benchmark_of_training, "matrix_rate", lambda device, dtype: 1e9)
     results = benchmark_of_training.measure_training(CPU, seconds=0.01, cases=[SMALL])
     assert results.rows == []
@@ -106,7 +123,7 @@ def test_a_case_without_time_is_left_out_and_named(monkeypatch):
     assert (left_out["network"], left_out["variant"]) == ("resnet_small", "all")
 
 
-def test_a_batch_that_no_memory_holds_is_halved_for_all(monkeypatch):
+def test_a_batch_that_no_memory_holds_is_halved_for_all(monkeypatch, in_this_process):
     built = []
 
     def make(variant, case, batch_size, device, kept):
@@ -115,21 +132,21 @@ def test_a_batch_that_no_memory_holds_is_halved_for_all(monkeypatch):
             raise torch.OutOfMemoryError("CUDA out of memory")
         return lambda: None
 
-    monkeypatch.setattr(benchmark_of_training, "make_step", make)
+    monkeypatch.setattr(timed, "make_step", make)
     monkeypatch.setattr(benchmark_of_training, "BATCHES", {"cpu": (4, 2)})
-    bench = benchmark_of_training._Bench(CPU, 1e15, float("inf"), Results({}))
+    bench = benchmark_of_training._Bench(CPU, 1e15, float("inf"), Results({}), in_this_process)
     size, warm = bench._warmed_up(SMALL, 1e6, float("inf"))
     assert (size, list(warm)) == (2, list(MEANING))
     assert ("ours", 4) not in built
 
 
-def test_a_batch_that_takes_too_long_is_halved(monkeypatch):
+def test_a_batch_that_takes_too_long_is_halved(monkeypatch, in_this_process):
     """The clock stands still, but for the first step, which says that a batch of 4 takes long."""
     said = iter([0.0, 60.0, *[0.0, 1.0] * len(MEANING)])
-    monkeypatch.setattr(benchmark_of_training, "make_step", lambda *given: lambda: None)
-    monkeypatch.setattr(benchmark_of_training, "seconds_of", lambda step, device: next(said))
+    monkeypatch.setattr(timed, "make_step", lambda *given: lambda: None)
+    monkeypatch.setattr(timed, "seconds_of", lambda step, device: next(said))
     monkeypatch.setattr(benchmark_of_training, "BATCHES", {"cpu": (4, 2)})
-    bench = benchmark_of_training._Bench(CPU, 1e15, float("inf"), Results({}))
+    bench = benchmark_of_training._Bench(CPU, 1e15, float("inf"), Results({}), in_this_process)
     size, warm = bench._warmed_up(SMALL, 1e6, time.monotonic() + 100)
     assert (size, len(warm)) == (2, len(MEANING))
 
@@ -143,7 +160,9 @@ def test_methods_of_one_network_share_what_is_compiled():
     assert len(shared) == 1
 
 
-def test_the_command_writes_a_row_a_variant_and_a_page(tmp_path, monkeypatch, capsys):
+def test_the_command_writes_a_row_a_variant_and_a_page(
+    tmp_path, monkeypatch, capsys, in_this_process
+):
     monkeypatch.setattr(benchmark_of_training, "matrix_rate", lambda device, dtype: 1e11)
     monkeypatch.setattr(benchmark_of_training, "BATCHES", {"cpu": (2,)})
     monkeypatch.setattr(benchmark_of_training, "MOST_ROUNDS", 3)
@@ -167,6 +186,8 @@ def test_the_command_writes_a_row_a_variant_and_a_page(tmp_path, monkeypatch, ca
     page = capsys.readouterr().out
     assert page.strip() == (tmp_path / "training.md").read_text().strip()
     assert page.count("| resnet_small | 32 |") == len(rows)
+    assert {row["others_started_as"] for row in rows} == {"scripts"}
+    assert "the others with nothing, as a script is" in page
 
 
 def test_nothing_to_measure_is_an_error(tmp_path):

@@ -21,6 +21,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, help="of the CPU; default: torch's choice")
     parser.add_argument("--network", nargs="*", help="measure these networks alone")
     parser.add_argument("--method", nargs="*", help="measure these methods alone")
+    parser.add_argument(
+        "--others-as-jobs", action="store_true",
+        help="on a CPU: start the others too as this project's jobs are, not as scripts are",
+    )  # fmt: skip
     given = parser.parse_args(arguments)
     run_benchmark(
         training=given.out / "training.csv",
@@ -30,6 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
         threads=given.threads,
         networks=given.network,
         methods=given.method,
+        others_as_jobs=given.others_as_jobs,
     )
     print((given.out / "training.md").read_text(encoding="utf-8"))
 

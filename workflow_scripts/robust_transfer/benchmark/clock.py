@@ -50,33 +50,32 @@ def seconds_of(call: Callable[[], object], device: torch.device, repeats: int = 
 
 
 def alternate(
-    calls: Mapping[str, Callable[[], object]],
-    device: torch.device,
+    timers: Mapping[str, Callable[[int], float]],
     *,
     warm: Mapping[str, float],
     seconds: float,
     fewest_rounds: int,
     most_rounds: int,
 ) -> dict[str, list[float]]:
-    """Time every call once a round, in turning order.
+    """Time every alternative once a round, in turning order.
 
     Args:
-        calls: what is compared, by name; each has been called before.
-        device: where it runs.
-        warm: about how many seconds one call of each takes.
+        timers: what is compared, by name: each takes so many steps in a row, and returns the mean
+            of their seconds.
+        warm: about how many seconds one step of each takes.
         seconds: to spend, as far as `fewest_rounds` lets it.
         fewest_rounds: rounds in any case.
         most_rounds: rounds at most.
 
     Returns:
-        Seconds a call, one number a round and name; numbers of one position are of one round.
+        Seconds a step, one number a round and name; numbers of one position are of one round.
     """
-    repeats = {name: max(1, round(SAMPLE_SECONDS / warm[name])) for name in calls}
-    samples: dict[str, list[float]] = {name: [] for name in calls}
-    names, started = list(calls), time.perf_counter()
+    repeats = {name: max(1, round(SAMPLE_SECONDS / warm[name])) for name in timers}
+    samples: dict[str, list[float]] = {name: [] for name in timers}
+    names, started = list(timers), time.perf_counter()
     for done in range(1, most_rounds + 1):
         for name in names:
-            samples[name].append(seconds_of(calls[name], device, repeats[name]))
+            samples[name].append(timers[name](repeats[name]))
         names.append(names.pop(0))
         spent = time.perf_counter() - started
         if done >= fewest_rounds and spent * (done + 1) / done > seconds:

@@ -1,8 +1,10 @@
 """Fine-tuning beside the plain loop: images a second, the same network, images and augmentation."""
 
+import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robust_transfer.backbones.architectures import make_backbone
+from robust_transfer.benchmark.elsewhere import Elsewhere, as_jobs, as_scripts
 from robust_transfer.images.cache import load_cache
 from robust_transfer.training.augmentation import augmentation
 from robust_transfer.training.device import best_device
@@ -26,45 +29,65 @@ WORKERS = (0, 2)  # of the plain loop; the faster counts
 
 
 def measure_full(
-    folder: Path, cache_folder: Path, *, image_size: int, networks: Sequence[str] = NETWORKS
+    folder: Path,
+    cache_folder: Path,
+    *,
+    image_size: int,
+    networks: Sequence[str] = NETWORKS,
+    plain_as_jobs: bool = False,
 ) -> list[dict[str, Any]]:
-    """Measure fine-tuning steps of both, in turns.
+    """Measure fine-tuning steps of both, in turns, each in a process of its own.
 
     Args:
         folder: gets the images as JPEG files, as the plain loop wants them.
         cache_folder: of the dataset.
         image_size: network input, pixels a side.
         networks: architectures.
+        plain_as_jobs: whether the plain loop too is started as this project's jobs are; if not, as
+            a script is.
 
     Returns:
         A row a network: medians of images a second, ours and the plain loop's; the ratio of each
         round, to the faster plain loop of that round, and their median.
     """
     files = write_files(cache_folder, folder / "files")
+    threads = torch.get_num_threads()
+    jobs, scripts = as_jobs(threads), as_scripts()
     rows = []
     for network in networks:
-        ways = {"ours": _ours(cache_folder, network, image_size, folder)}
-        ways |= {str(n): _plain(files, network, image_size, n) for n in WORKERS}
-        speeds: dict[str, list[float]] = {name: [] for name in ways}
-        for turn in range(ROUNDS + 1):
-            for name, take in ways.items():
-                speed = _speed(take, ahead=0 if name == "ours" else 2 * int(name))
-                if turn:  # the first warms up
-                    speeds[name].append(speed)
-        medians = {name: statistics.median(each) for name, each in speeds.items()}
-        plain = [max(each) for each in zip(*(speeds[str(n)] for n in WORKERS), strict=True)]
-        ratios = [mine / theirs for mine, theirs in zip(speeds["ours"], plain, strict=True)]
-        rows.append(
-            {
-                "network": network,
-                "image_size": image_size,
-                "images_per_second": medians["ours"],
-                "images_per_second_plain": {str(n): medians[str(n)] for n in WORKERS},
-                "times_as_fast": statistics.median(ratios),
-                "times_as_fast_by_round": ratios,
+        with contextlib.ExitStack() as ended:
+            ways = {}
+            makers: dict[str, tuple[Any, ...]] = {
+                "ours": (_ours, cache_folder, network, image_size, folder)
             }
-        )
+            makers |= {str(n): (_plain, files, network, image_size, n) for n in WORKERS}
+            for name, made in makers.items():
+                environment = jobs if plain_as_jobs or name == "ours" else scripts
+                ways[name] = Elsewhere(*made, environment=environment, threads=threads)
+                ended.callback(ways[name].end)
+            rows.append(_row(network, image_size, ways))
     return rows
+
+
+def _row(network: str, image_size: int, ways: Mapping[str, Elsewhere]) -> dict[str, Any]:
+    """Measure one network's ways, in turns."""
+    speeds: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(ROUNDS + 1):
+        for name, way in ways.items():
+            speed = way.ask("speed")
+            if turn:  # the first warms up
+                speeds[name].append(speed)
+    medians = {name: statistics.median(each) for name, each in speeds.items()}
+    plain = [max(each) for each in zip(*(speeds[str(n)] for n in WORKERS), strict=True)]
+    ratios = [mine / theirs for mine, theirs in zip(speeds["ours"], plain, strict=True)]
+    return {
+        "network": network,
+        "image_size": image_size,
+        "images_per_second": medians["ours"],
+        "images_per_second_plain": {str(n): medians[str(n)] for n in WORKERS},
+        "times_as_fast": statistics.median(ratios),
+        "times_as_fast_by_round": ratios,
+    }
 
 
 def write_files(cache_folder: Path, folder: Path) -> Path:
@@ -78,26 +101,33 @@ def write_files(cache_folder: Path, folder: Path) -> Path:
     return folder
 
 
-def _speed(step: Callable[[], int], ahead: int) -> float:
-    """Return images a second over `SECONDS` or one call, whichever is longer.
+@dataclass(frozen=True)
+class Loop:
+    """A loop that trains.
 
-    Args:
+    Attributes:
         step: takes steps and returns how many images they had.
         ahead: batches that workers read before they are asked for: these are not counted, and
             whose turn is next does not begin before they are read again.
     """
-    for _ in range(ahead):
-        step()
-    images, started = 0, time.perf_counter()
-    while time.perf_counter() - started < SECONDS:
-        images += step()
-    speed = images / (time.perf_counter() - started)
-    time.sleep(ahead / 4)
-    return speed
+
+    step: Callable[[], int]
+    ahead: int
+
+    def speed(self) -> float:
+        """Return images a second over `SECONDS` or one call, whichever is longer."""
+        for _ in range(self.ahead):
+            self.step()
+        images, started = 0, time.perf_counter()
+        while time.perf_counter() - started < SECONDS:
+            images += self.step()
+        speed = images / (time.perf_counter() - started)
+        time.sleep(self.ahead / 4)
+        return speed
 
 
-def _ours(cache_folder: Path, network: str, size: int, folder: Path) -> Callable[[], int]:
-    """Return a function that takes some steps of our loop and says how many images they had."""
+def _ours(cache_folder: Path, network: str, size: int, folder: Path) -> Loop:
+    """Make our loop."""
     data = load_target(cache_folder, image_size=size, metric="top1", device=best_device())
     images, labels = data.images[: data.n_train], data.labels[: data.n_train]
     model = _network(network, data.classes, size).to(images.device)
@@ -130,7 +160,7 @@ def _ours(cache_folder: Path, network: str, size: int, folder: Path) -> Callable
     started = time.perf_counter()
     take(2)
     within = 2 * int(2 * SECONDS / (time.perf_counter() - started))
-    return lambda: take(min(STEPS, max(2, within)))
+    return Loop(lambda: take(min(STEPS, max(2, within))), ahead=0)
 
 
 def _network(network: str, classes: int, size: int) -> nn.Module:
@@ -139,8 +169,8 @@ def _network(network: str, classes: int, size: int) -> nn.Module:
     )
 
 
-def _plain(files: Path, network: str, size: int, workers: int) -> Callable[[], int]:
-    """Return a function that takes one step of the plain loop."""
+def _plain(files: Path, network: str, size: int, workers: int) -> Loop:
+    """Make the plain loop."""
     from torchvision import datasets, transforms
 
     way = transforms.Compose([
@@ -173,7 +203,7 @@ def _plain(files: Path, network: str, size: int, workers: int) -> Callable[[], i
         optimiser.step()
         return len(images)
 
-    return step
+    return Loop(step, ahead=2 * workers)
 
 
 def _forever(loader: Any) -> Iterator[tuple[Tensor, Tensor]]:

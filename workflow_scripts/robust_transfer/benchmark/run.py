@@ -21,6 +21,7 @@ def run_benchmark(
     threads: int | None = None,
     networks: Collection[str] | None = None,
     methods: Collection[str] | None = None,
+    others_as_jobs: bool = False,
 ) -> None:
     """Measure training on the device at hand and write the results.
 
@@ -32,6 +33,7 @@ def run_benchmark(
         threads: of the CPU; None: torch's choice.
         networks: these alone; None: all.
         methods: these alone; None: all.
+        others_as_jobs: on a CPU: whether the others too are started as this project's jobs are.
 
     Raises:
         ConfigError: no case is left.
@@ -47,5 +49,7 @@ def run_benchmark(
         raise ConfigError(f"benchmark: nothing to measure. Choose among {', '.join(known)}.")
     if threads is not None:
         use_threads(threads)
-    results = measure_training(best_device(), seconds=seconds, cases=cases)
+    results = measure_training(
+        best_device(), seconds=seconds, cases=cases, others_as_jobs=others_as_jobs
+    )
     write_results(results, training=training, left_out=left_out, table=table)

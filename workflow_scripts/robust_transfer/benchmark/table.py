@@ -46,6 +46,7 @@ def _page(results: Results) -> str:
         "TFLOP/s. Variants took turns; median of the rounds [first, third quartile; extremes "
         "below four rounds]. Utilisation: operations that the method needs at least, as a share "
         "of the matrix rate.",
+        *_how_started(machine),
         "",
         *(f"- `{name}`: {meaning}" for name, meaning in MEANING.items()),
         "",
@@ -62,6 +63,21 @@ def _page(results: Results) -> str:
             for row in results.left_out
         ]
     return "\n".join(lines) + "\n"
+
+
+def _how_started(machine: dict[str, Any]) -> list[str]:
+    """Say what each variant's process was given; on a GPU all share one."""
+    if "others_started_as" not in machine:
+        return []
+    others = {
+        "scripts": "the others with nothing, as a script is",
+        "jobs": "the others with the same",
+    }[machine["others_started_as"]]
+    return [
+        "",
+        "Each variant has a process of its own. Ours is started with what the workflow gives its "
+        f"jobs (how threads wait, how memory is kept), {others}.",
+    ]
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -1,7 +1,9 @@
 """Measures training steps, case by case, until all are done or the time is spent."""
 
+import contextlib
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,9 +11,10 @@ import torch
 
 from robust_transfer.benchmark.arithmetic import forward_flop, matrix_rate
 from robust_transfer.benchmark.cases import CLASSES, Case, all_cases
-from robust_transfer.benchmark.clock import alternate, seconds_of, spread
-from robust_transfer.benchmark.memory import PeakMemory
-from robust_transfer.benchmark.variants import MEANING, Kept, Step, make_step, reason_against
+from robust_transfer.benchmark.clock import alternate, spread
+from robust_transfer.benchmark.elsewhere import Elsewhere, as_jobs, as_scripts
+from robust_transfer.benchmark.timed import TimedSteps
+from robust_transfer.benchmark.variants import MEANING, reason_against
 
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 11
 # Planning alone: the share of the matrix rate that float32 training without our care reaches.
@@ -35,7 +38,11 @@ class Results:
 
 
 def measure_training(
-    device: torch.device, *, seconds: float, cases: list[Case] | None = None
+    device: torch.device,
+    *,
+    seconds: float,
+    cases: list[Case] | None = None,
+    others_as_jobs: bool = False,
 ) -> Results:
     """Measure every case in every variant, as far as the time goes.
 
@@ -47,6 +54,7 @@ def measure_training(
         device: where.
         seconds: to spend in all.
         cases: None: all.
+        others_as_jobs: on a CPU: whether the others too are started as this project's jobs are.
     """
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     rate = matrix_rate(device, dtype)
@@ -60,16 +68,50 @@ def measure_training(
             "matrix_teraflop_per_second": rate / 1e12,
         }
     )
-    bench = _Bench(device, rate, time.monotonic() + seconds, results)
+    if device.type == "cpu":
+        results.machine["others_started_as"] = "jobs" if others_as_jobs else "scripts"
     waiting = list(cases or all_cases())
     for case in waiting:
         _note_what_cannot_be(case, results)
+    with _places(device, others_as_jobs) as places:
+        bench = _Bench(device, rate, time.monotonic() + seconds, results, places)
+        _measure_all(bench, waiting)
+    return results
+
+
+def _measure_all(bench: "_Bench", waiting: list[Case]) -> None:
     too_long = [case for n, case in enumerate(waiting) if not bench.measure(case, len(waiting) - n)]
     for case in too_long:  # with all the time that the others have left
         if not bench.measure(case, 1):
             reason = f"{FEWEST_ROUNDS} rounds do not fit into the time"
-            results.left_out.append(_about(case) | {"variant": "all", "reason": reason})
-    return results
+            bench.results.left_out.append(_about(case) | {"variant": "all", "reason": reason})
+
+
+#: Where a variant runs: calls a method of a `TimedSteps` by its name.
+Place = Callable[..., Any]
+
+
+@contextlib.contextmanager
+def _places(device: torch.device, others_as_jobs: bool) -> Iterator[Mapping[str, Place]]:
+    """Give each variant its place.
+
+    On a CPU, a process of its own, started as its users start it. On a GPU, where that decides
+    nothing, this process, since each would hold memory of the one GPU.
+    """
+    if device.type != "cpu":
+        here = TimedSteps(device)
+        yield dict.fromkeys(MEANING, lambda method, *given: getattr(here, method)(*given))
+        return
+    threads = torch.get_num_threads()
+    jobs, scripts = as_jobs(threads), as_scripts()
+    with contextlib.ExitStack() as ended:
+        places = {}
+        for variant in MEANING:
+            environment = jobs if others_as_jobs or variant == "ours" else scripts
+            process = Elsewhere(TimedSteps, device, environment=environment, threads=threads)
+            ended.callback(process.end)
+            places[variant] = process.ask
+        yield places
 
 
 def _about(case: Case) -> dict[str, Any]:
@@ -89,9 +131,9 @@ def _note_what_cannot_be(case: Case, results: Results) -> None:
 
 @dataclass(frozen=True)
 class _Warm:
-    """A variant that has run: its step, the seconds it takes, and its peak memory."""
+    """A variant that has run: its timer, the seconds of a step, and its peak memory."""
 
-    step: Step
+    timer: Callable[[int], float]
     seconds: float
     peak_memory_mib: float | None
 
@@ -104,7 +146,7 @@ class _Bench:
     rate: float
     ends: float
     results: Results
-    kept: Kept = field(default_factory=Kept)
+    places: Mapping[str, Place]
 
     def measure(self, case: Case, waiting: int) -> bool:
         """Measure a case in its share of the time; False: it does not fit.
@@ -121,8 +163,7 @@ class _Bench:
         if not warm:
             return False
         samples = alternate(
-            {name: each.step for name, each in warm.items()},
-            self.device,
+            {name: each.timer for name, each in warm.items()},
             warm={name: each.seconds for name, each in warm.items()},
             seconds=ends - time.monotonic(),
             fewest_rounds=FEWEST_ROUNDS,
@@ -144,6 +185,8 @@ class _Bench:
         for batch_size in BATCHES[self.device.type]:
             guess = batch_size * flop / (self.rate * PLAIN_SHARE[self.device.type])
             warm: dict[str, _Warm] = {}
+            for ask in self.places.values():
+                ask("forget")
             try:
                 for variant in sorted(variants, key=lambda name: name == "ours"):
                     rounds = (FEWEST_ROUNDS + 1) * len(variants)
@@ -158,12 +201,10 @@ class _Bench:
         return 0, {}
 
     def _warm(self, variant: str, case: Case, batch_size: int) -> _Warm:
-        """Build a variant and run it twice: the first time allocates, compiles and tunes."""
-        memory = PeakMemory(self.device)
-        step = make_step(variant, case, batch_size, self.device, self.kept)
-        seconds_of(step, self.device)
-        seconds, peak = seconds_of(step, self.device), memory.bytes()
-        return _Warm(step, seconds, None if peak is None else peak / 2**20)
+        ask = self.places[variant]
+        seconds, peak = ask("warm", variant, case, batch_size)
+        mib = None if peak is None else peak / 2**20
+        return _Warm(lambda repeats: ask("seconds", variant, repeats), seconds, mib)
 
 
 def _row(

@@ -98,6 +98,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, help="of the CPU; default: torch's choice")
     parser.add_argument("--networks", nargs="+", default=NETWORKS, help="fine-tuned")
     parser.add_argument("--most", type=int, help="training images at most")
+    parser.add_argument(
+        "--plain-as-jobs", action="store_true",
+        help="start the plain loop too as this project's jobs are, not as scripts are",
+    )  # fmt: skip
     given = parser.parse_args(arguments)
     given.out.mkdir(parents=True, exist_ok=True)
     use_threads(given.threads or torch.get_num_threads())
@@ -114,8 +118,10 @@ def main(arguments: list[str] | None = None) -> None:
         result["fixed"] = measure_fixed(given.out, weights, cache, given.epochs)
     if given.part != "fixed":
         result["full"] = measure_full(
-            given.out, cache, image_size=given.image_size, networks=given.networks
-        )
+            given.out, cache, image_size=given.image_size, networks=given.networks,
+            plain_as_jobs=given.plain_as_jobs,
+        )  # fmt: skip
+        result["machine"]["plain_loop_started_as"] = "jobs" if given.plain_as_jobs else "scripts"
     write_json(given.out / "transfer.json", result)
     print(json.dumps(result, indent=1))
 
