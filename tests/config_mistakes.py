@@ -148,7 +148,8 @@ MISTAKES = {
     "unknown key of a dataset": (
         {"data.datasets.1.gratings": 0},
         "config.yaml, data.datasets[1] (digits): unknown key 'gratings'. This section knows name, "
-        "kind, metric, alphabet, size, n_train, n_test, seed, grating. Did you mean 'grating'?",
+        "kind, metric, alphabet, size, n_train, n_test, seed, grating, contrast. Did you mean "
+        "'grating'?",
     ),
     "source that is not defined": (
         {"pretrain.source": "leters"},

@@ -42,7 +42,7 @@ def test_a_fraction_as_text_is_the_float_nearest_to_it(above, below):
 
 
 def test_two_spellings_of_a_number_give_the_same_settings():
-    as_text = {"pretrain.recipe.weight_decay": "5e-4", "pretrain.recipe.epochs": "9",
+    as_text = {"pretrain.recipe.weight_decay": "5e-4", "pretrain.recipe.epochs": "6",
                "transfer.datasets.1.resolutions": ["native", "32"]}  # fmt: skip
     assert check_config(demo(as_text)).settings == check_config(demo()).settings
 

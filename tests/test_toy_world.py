@@ -10,6 +10,7 @@ import pytest
 from robust_transfer.errors import DataError
 from robust_transfer.toy_world.alphabets import ALPHABETS
 from robust_transfer.toy_world.backgrounds import smooth_noise
+from robust_transfer.toy_world.colours import draw_ink, draw_paper
 from robust_transfer.toy_world.glyphs import FACES, glyph_mask
 from robust_transfer.toy_world.gratings import grating_patterns
 from robust_transfer.toy_world.render import render
@@ -18,8 +19,9 @@ SIZE = 32
 NORM = 0.4
 
 
-def toy(alphabet="letters", *, size=SIZE, n_train=120, n_test=60, seed=0, grating=0.0):
-    return render(alphabet, size=size, n_train=n_train, n_test=n_test, seed=seed, grating=grating)
+def toy(alphabet="letters", *, n_train=120, n_test=60, seed=0, grating=0.0, **more):
+    more = {"size": SIZE} | more
+    return render(alphabet, n_train=n_train, n_test=n_test, seed=seed, grating=grating, **more)
 
 
 @pytest.fixture(scope="module")
@@ -193,3 +195,25 @@ def test_ink_stands_out_from_its_background():
     spread = luma.std(axis=(1, 2))
     assert spread.min() > 5
     assert spread.mean() > 15
+
+
+@pytest.mark.parametrize(("contrast", "share"), [(0.06, 1), (0.2, 0.99), (0.3, 0.85), (0.4, 0.4)])
+def test_ink_is_as_far_from_its_paper_as_asked_for(contrast, share):
+    """In luma (ITU-R BT.601), for paper of every colour that is drawn."""
+    rng = np.random.default_rng(0)
+    paper = draw_paper(rng, 5000)
+    ink = draw_ink(rng, paper, contrast)
+    apart = np.abs((ink - paper) @ [0.299, 0.587, 0.114])
+    assert (apart >= contrast - 1e-6).mean() >= share  # else the farthest of sixteen
+    assert apart.min() >= min(contrast, 0.15) - 1e-6
+    assert ink.min() >= 0.05 - 1e-6
+    assert ink.max() <= 0.95 + 1e-6
+
+
+def test_characters_of_more_contrast_lie_on_the_same_ground_and_stand_out_more():
+    plain, clear = toy(n_test=0), toy(n_test=0, contrast=0.3)
+    np.testing.assert_array_equal(plain.labels, clear.labels)
+    corner = (slice(None), slice(0, 2), slice(0, 2))  # no character reaches it
+    np.testing.assert_array_equal(plain.images[corner], clear.images[corner])
+    spread = [(each.images @ [0.299, 0.587, 0.114]).std(axis=(1, 2)) for each in (plain, clear)]
+    assert spread[1].mean() > 1.2 * spread[0].mean()

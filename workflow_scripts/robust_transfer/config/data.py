@@ -9,6 +9,7 @@ from robust_transfer.config.values import (
     Count,
     Name,
     NonNegative,
+    Number,
     OneOf,
     ProperShare,
     Section,
@@ -49,6 +50,9 @@ Metric = Annotated[
 ]
 
 
+Contrast = Annotated[Number, Field(ge=0, le=0.4)]
+
+
 class ToyDataset(Section):
     """Characters rendered on coloured noise; nothing to download."""
 
@@ -63,6 +67,11 @@ class ToyDataset(Section):
     grating: NonNegative = Field(
         description="L2 norm, in pixel units of images in [0, 1], of the stripes planted on every "
         "image of a class; 0: none"
+    )
+    contrast: Contrast | None = Field(
+        None,
+        description="difference in luma, of 1, between a character and its background, as far as "
+        "sixteen drawn colours have it: what is seen well is learned soon; 0.06 where absent",
     )
 
 

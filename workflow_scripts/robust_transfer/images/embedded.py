@@ -14,13 +14,17 @@ def list_toy(dataset: dict[str, Any]) -> Listing:
     """Render a toy dataset.
 
     Args:
-        dataset: `name`, `alphabet`, `size`, `n_train`, `n_test`, `seed` and `grating`.
+        dataset: `name`, `alphabet`, `size`, `n_train`, `n_test`, `seed` and `grating`, and
+            maybe `contrast`.
 
     Raises:
         DataError: fewer training images than classes, or what `render` refuses.
     """
     keys = ("size", "n_train", "n_test", "seed", "grating")
-    toy = render(dataset["alphabet"], **{key: dataset[key] for key in keys})
+    given = {key: dataset[key] for key in keys}
+    if dataset.get("contrast") is not None:
+        given["contrast"] = dataset["contrast"]
+    toy = render(dataset["alphabet"], **given)
     if toy.n_train < len(toy.classes):
         raise DataError(
             f"dataset '{dataset['name']}', n_train: {toy.n_train} images do not cover the "

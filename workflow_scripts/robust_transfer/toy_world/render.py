@@ -8,7 +8,7 @@ import numpy as np
 from robust_transfer.errors import DataError
 from robust_transfer.toy_world.alphabets import characters
 from robust_transfer.toy_world.backgrounds import smooth_noise
-from robust_transfer.toy_world.colours import draw_ink, draw_paper
+from robust_transfer.toy_world.colours import CONTRAST, draw_ink, draw_paper
 from robust_transfer.toy_world.glyphs import FACES, glyph_mask
 from robust_transfer.toy_world.gratings import grating_patterns
 
@@ -39,7 +39,14 @@ class ToyImages:
 
 
 def render(
-    alphabet: str, *, size: int, n_train: int, n_test: int, seed: int, grating: float
+    alphabet: str,
+    *,
+    size: int,
+    n_train: int,
+    n_test: int,
+    seed: int,
+    grating: float,
+    contrast: float = CONTRAST,
 ) -> ToyImages:
     """Render a toy dataset: the same arguments, the same bytes.
 
@@ -54,6 +61,8 @@ def render(
         seed: of characters, faces, colours, positions and noise.
         grating: L2 norm of the stripes added to every image of a class, over the image in
             [0, 1]; 0: none.
+        contrast: difference in luma between a character and the mean of its background, in
+            [0, 0.4], as `colours.draw_ink` has it.
 
     Returns:
         Images and labels, training rows first.
@@ -76,7 +85,7 @@ def render(
         for start in range(rows.start, rows.stop, _BLOCK):
             block = slice(start, min(start + _BLOCK, rows.stop))
             rng = np.random.default_rng([*key, 1, (start - rows.start) // _BLOCK])
-            images[block] = _render_block(rng, labels[block], classes, size, patterns)
+            images[block] = _render_block(rng, labels[block], classes, size, patterns, contrast)
     return ToyImages(images, labels, classes, n_train)
 
 
@@ -93,6 +102,7 @@ def _render_block(
     classes: tuple[str, ...],
     size: int,
     patterns: np.ndarray | None,
+    contrast: float,
 ) -> np.ndarray:
     """Render up to `_BLOCK` images: (n, size, size, 3) uint8.
 
@@ -101,7 +111,7 @@ def _render_block(
     count = len(labels)
     masks = _masks(rng, labels, classes, size)[..., None].astype(np.float32) / 255
     paper = draw_paper(rng, _BLOCK)
-    ink = draw_ink(rng, paper)[:, None, None]
+    ink = draw_ink(rng, paper, contrast)[:, None, None]
     paper = paper[:, None, None]
     noise = smooth_noise(rng, _BLOCK, size)[:count] * np.float32(NOISE)
     dither = rng.random((_BLOCK, size, size, 3), dtype=np.float32)[:count]
