@@ -142,8 +142,8 @@ def test_a_script_loads_calls_and_saves(path):
 
 # What may look at the environment: where a job runs, never what it computes.
 MAY_LOOK_AROUND = {
-    "audit/rerun.py", "progress.py", "records/machine.py", "records/provenance.py",
-    "training/device.py",
+    "audit/rerun.py", "benchmark/elsewhere.py", "progress.py", "records/machine.py",
+    "records/provenance.py", "training/device.py",
 }  # fmt: skip
 
 
