@@ -111,6 +111,18 @@ def test_a_connection_that_always_breaks_is_given_up(server, tmp_path):
 # Archives
 
 
+@pytest.fixture(params=["this Python", "Python 3.11.2"])
+def python(request, monkeypatch):
+    """Python before 3.11.4 has no filter of what a tar may hold."""
+    if request.param == "Python 3.11.2" and hasattr(tarfile, "data_filter"):
+        extractall = tarfile.TarFile.extractall
+        monkeypatch.delattr(tarfile, "data_filter")
+        monkeypatch.setattr(
+            tarfile.TarFile, "extractall",
+            lambda tar, path, members: extractall(tar, path, members, filter="fully_trusted"),
+        )  # fmt: skip
+
+
 def tar_of(path, members):
     with tarfile.open(path, "w:gz" if path.name.endswith("gz") else "w") as tar:
         for name, content in members.items():
@@ -124,7 +136,7 @@ def tar_of(path, members):
 
 
 @pytest.mark.parametrize("name", ["../out.txt", "/tmp/out.txt", "a/../../out.txt", "link"])
-def test_a_tar_that_leaves_its_folder_is_refused(tmp_path, name):
+def test_a_tar_that_leaves_its_folder_is_refused(tmp_path, name, python):
     tar_of(tmp_path / "bad.tar", {name: None if name == "link" else b"x"})
     if name.startswith("/"):  # absolute names lose their slash, and so stay inside
         unpack(tmp_path / "bad.tar", tmp_path / "in")

@@ -2,10 +2,17 @@
 
 import hashlib
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+from robust_transfer import files
 from robust_transfer.files import sha256, whole_file, write_array, write_json, write_text
 
 
@@ -69,3 +76,29 @@ def test_a_full_disk_leaves_the_old_file_and_no_half_one(tmp_path, monkeypatch):
         write_to_a_full_disk()
     assert (tmp_path / "a.txt").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
+    path = tmp_path / "weights (best).safetensors"
+    code = (
+        "import os, signal, sys; from robust_transfer.files import whole_file\n"
+        "with whole_file(sys.argv[1]) as beside:\n"
+        "    beside.write_bytes(b'half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    library = Path(files.__file__).parents[1]
+    words, variables = [sys.executable, "-c", code, str(path)], {"PYTHONPATH": str(library)}
+    killed = subprocess.run(words, env=os.environ | variables, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    other = tmp_path / left.name.replace("weights (best)", "weights (last)")
+    other.write_bytes(b"of another file")
+    elsewhere = tmp_path / left.name.replace(socket.gethostname(), "elsewhere")
+    elsewhere.write_bytes(b"of another machine, where the process may run")
+    with whole_file(path) as slow:  # a writer that runs is left alone
+        slow.write_bytes(b"slow")
+        with ThreadPoolExecutor() as pool:
+            pool.submit(write_text, path, "quick").result()
+        assert path.read_text() == "quick"
+    assert {each.name for each in tmp_path.iterdir()} == {path.name, other.name, elsewhere.name}
+    assert path.read_bytes() == b"slow"

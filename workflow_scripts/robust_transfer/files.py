@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -22,10 +23,12 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
     Yields:
         The temporary path, in the same folder (and so on the same file system), with the suffix
-        of `path`. It is removed when the block raises, and `path` is then as it was.
+        of `path`. It is removed when the block raises, and `path` is then as it was. What a
+        process that was killed left beside `path` is removed too.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
     # Two writers of one file have names of their own, on two nodes too: bytes never mix.
     writer = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
     beside = path.with_name(f".{path.stem}.{writer}.part{path.suffix}")
@@ -36,6 +39,26 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what writers of this file on this machine left when they were killed."""
+    parts = (rf".{path.stem}.{socket.gethostname()}-", rf".part{path.suffix}")
+    name = re.compile(r"(\d+)-\d+".join(map(re.escape, parts)))
+    for entry in os.listdir(path.parent):
+        found = name.fullmatch(entry)
+        if found and not _is_running(int(found[1])):
+            (path.parent / entry).unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
 
 
 def write_text(path: str | Path, text: str) -> None:

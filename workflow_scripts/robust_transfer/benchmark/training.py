@@ -19,6 +19,8 @@ from robust_transfer.benchmark.variants import MEANING, reason_against
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 11
 # Planning alone: the share of the matrix rate that float32 training without our care reaches.
 PLAIN_SHARE = {"cpu": 0.35, "cuda": 0.02}
+#: Where a variant runs: calls a method of a `TimedSteps` by its name.
+Place = Callable[..., Any]
 BATCHES = {"cpu": (128, 64, 32, 16, 8, 4, 2), "cuda": (512, 256, 128, 64, 32)}
 
 
@@ -74,21 +76,8 @@ def measure_training(
     for case in waiting:
         _note_what_cannot_be(case, results)
     with _places(device, others_as_jobs) as places:
-        bench = _Bench(device, rate, time.monotonic() + seconds, results, places)
-        _measure_all(bench, waiting)
+        _Bench(device, rate, time.monotonic() + seconds, results, places).measure_all(waiting)
     return results
-
-
-def _measure_all(bench: "_Bench", waiting: list[Case]) -> None:
-    too_long = [case for n, case in enumerate(waiting) if not bench.measure(case, len(waiting) - n)]
-    for case in too_long:  # with all the time that the others have left
-        if not bench.measure(case, 1):
-            reason = f"{FEWEST_ROUNDS} rounds do not fit into the time"
-            bench.results.left_out.append(_about(case) | {"variant": "all", "reason": reason})
-
-
-#: Where a variant runs: calls a method of a `TimedSteps` by its name.
-Place = Callable[..., Any]
 
 
 @contextlib.contextmanager
@@ -147,6 +136,17 @@ class _Bench:
     ends: float
     results: Results
     places: Mapping[str, Place]
+
+    def measure_all(self, cases: list[Case]) -> None:
+        """Measure cases; those that did not fit again, with all the time that is left then."""
+        waiting = range(len(cases), 0, -1)
+        too_long = [
+            case for case, n in zip(cases, waiting, strict=True) if not self.measure(case, n)
+        ]
+        for case in too_long:
+            if not self.measure(case, 1):
+                reason = f"{FEWEST_ROUNDS} rounds do not fit into the time"
+                self.results.left_out.append(_about(case) | {"variant": "all", "reason": reason})
 
     def measure(self, case: Case, waiting: int) -> bool:
         """Measure a case in its share of the time; False: it does not fit.
