@@ -308,3 +308,21 @@ def test_granularity_shows_the_error_for_a_dataset_left_out(study):
     assert set(data.groupby("measure").size()) == {2 * len(made.DATASETS)}
     error = data["error"].iloc[0]
     assert f"{error:.2f}" in figures_of(draw_granularity(data, nothing=""))
+
+
+def test_granularity_numbers_every_dataset_within_its_panel_and_says_whose_number_it_is(study):
+    tables = study["arguments"]["tables"]
+    data = granularity_data(tables["granularity_points"], tables["granularity_prediction"])
+    toy = [min(made.DATASETS)]
+    figure = draw_granularity(data, toy=toy, nothing="")
+    figure.draw_without_rendering()
+    small_print = " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
+    for number, name in enumerate(sorted(made.DATASETS), start=1):
+        assert f"{number} {name}{' (toy)' * (name in toy)}" in small_print
+    for panel in figure.axes:
+        numbers = [text for text in panel.texts if text.get_text().isdigit()]
+        assert sorted(int(text.get_text()) for text in numbers) == [
+            *range(1, len(made.DATASETS) + 1)
+        ]
+        top = panel.get_window_extent().y1
+        assert all(text.get_window_extent().y1 <= top for text in numbers)

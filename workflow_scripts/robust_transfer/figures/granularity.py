@@ -1,6 +1,6 @@
 """Does a dataset's granularity say which epsilon is best for it?"""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,13 @@ from matplotlib.figure import Figure
 
 from robust_transfer.figures.cells import commonest_norm, preferred
 from robust_transfer.figures.results import groups_of, rows_of
-from robust_transfer.figures.small_multiples import axis_caption, mode_text, modes_of
+from robust_transfer.figures.small_multiples import (
+    axis_caption,
+    dataset_text,
+    datasets_of,
+    mode_text,
+    modes_of,
+)
 from robust_transfer.figures.style import (
     COLOUR,
     in_style,
@@ -68,8 +74,11 @@ def granularity_data(points: pd.DataFrame, predictions: pd.DataFrame) -> pd.Data
     return found[np.isfinite(found["value"].astype(float))][SHOWN].reset_index(drop=True)
 
 
-#: Width of a panel, and of a letter of the names in it, in points.
-PANEL_POINTS, LETTER_POINTS = 126.0, 3.2
+#: Points lie this share of a panel above or below their place in the grid, so that both are seen.
+APART = {"fixed": 0.025, "full": -0.025}
+#: Width of a panel and of a number in it, and height of the number, in points.
+PANEL, NUMBER, LINE = 126.0, 6.0, 6.0
+MOST_NAMED = 20  # datasets; more cannot be told apart
 
 
 @in_style
@@ -87,8 +96,12 @@ def draw_granularity(data: pd.DataFrame, *, toy: Collection[str] = (), nothing: 
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     figure, axes = panels(
-        rows, columns, panel=(1.75, 1.35), left=0.5, top=0.78, bottom=0.8, gap=(0.32, 0.72)
+        rows, columns, panel=(1.75, 1.35), left=0.5, top=0.78, bottom=1.05, gap=(0.32, 0.72)
     )
+    most = int(data["best_epsilon_place"].max())
+    bottom, top = -0.3 - 0.06 * (most + 1), most + 0.3 + 0.25 * (most + 1)  # numbers stand above
+    apart = {mode: share * (top - bottom) for mode, share in APART.items()}
+    numbers = {name: number for number, name in enumerate(datasets_of(data), start=1)}
     artists: dict[str, Any] = {}
     for place, panel in enumerate(axes.flat):
         if place >= len(names):
@@ -97,21 +110,29 @@ def draw_granularity(data: pd.DataFrame, *, toy: Collection[str] = (), nothing: 
         part = data[data["measure"] == names[place]]
         for mode, points in groups_of(part, "mode"):
             look = {**LOOKS[mode], "linestyle": "none", "markersize": 5}
-            artists[mode] = panel.plot(points["value"], points["best_epsilon_place"], **look)[0]
-        _name_points(panel, part, toy)
+            places = points["best_epsilon_place"] + apart[mode]
+            artists[mode] = panel.plot(points["value"], places, **look)[0]
+        _number_points(panel, part, numbers, apart)
         panel.set_title(MEASURES[names[place]], pad=14)
         panel.text(0, 1.04, _error(part), fontsize=6.5, color=COLOUR["muted"],
                    transform=panel.transAxes)  # fmt: skip
         panel.set_xlim(*limits(part["value"], [], []))
-        panel.set_ylim(-0.4, data["best_epsilon_place"].max() + 0.4)
+        panel.set_ylim(bottom, top)
+        panel.set_yticks(range(most + 1))
     legend(figure, list(artists.values()), [mode_text(mode) for mode in artists])
-    axis_caption(figure, "measure (each panel has its own unit)")
-    note(
-        figure,
-        "Up: the best epsilon, as a place in the study's grid (0: standard). Over a panel: mean "
-        "error, in places, for a dataset left out; in brackets that of knowing no measure.",
-    )
+    axis_caption(figure, "measure (each panel has its own unit)", height=0.7)
+    note(figure, _small_print(numbers, toy))
     return figure
+
+
+def _small_print(numbers: Mapping[str, int], toy: Collection[str]) -> str:
+    key = ", ".join(f"{number} {dataset_text(name, toy)}" for name, number in numbers.items())
+    text = (
+        "Up: the best epsilon, as a place in the study's grid (0: standard); fixed features are "
+        "drawn a little above it, the full network below. Over a panel: mean error, in places, "
+        "for a dataset left out; in brackets that of knowing no measure."
+    )
+    return text + f" Numbers: {key}." if len(numbers) <= MOST_NAMED else text
 
 
 def _error(part: pd.DataFrame) -> str:
@@ -124,20 +145,21 @@ def _error(part: pd.DataFrame) -> str:
     return "; ".join(said) or "too few datasets for an error"
 
 
-def _name_points(axes: Axes, part: pd.DataFrame, toy: Collection[str]) -> None:
-    """Name the datasets where they are few; a name that would cover another stands higher."""
-    first = part.drop_duplicates("dataset").sort_values("value")
-    if len(first) > 8:
+def _number_points(
+    axes: Axes, part: pd.DataFrame, numbers: Mapping[str, int], apart: Mapping[str, float]
+) -> None:
+    """Number the datasets over their highest points; numbers too near each other are stacked."""
+    if len(numbers) > MOST_NAMED:
         return
     low, high = limits(part["value"], [], [])
-    ends: dict[tuple[float, int], float] = {}  # of the names of one height, points
-    for row in rows_of(first):
-        text = str(row.dataset) + " (toy)" * (row.dataset in toy)
-        centre = PANEL_POINTS * (row.value - low) / (high - low)
-        half, level = LETTER_POINTS * len(text) / 2, 0
-        while ends.get((row.best_epsilon_place, level), -np.inf) > centre - half:
+    highest = part.assign(place=part["best_epsilon_place"] + part["mode"].map(apart))
+    highest = highest.sort_values("place").drop_duplicates("dataset", keep="last")
+    ends: dict[tuple[float, int], float] = {}  # of the numbers of one height, points
+    for row in rows_of(highest.sort_values(["value", "dataset"])):
+        centre, level = PANEL * (row.value - low) / (high - low), 0
+        while ends.get((row.best_epsilon_place, level), -np.inf) > centre - NUMBER / 2:
             level += 1
-        ends[row.best_epsilon_place, level] = centre + half
-        axes.annotate(text, (row.value, row.best_epsilon_place), xytext=(0, 5 + 6 * level),
-                      ha="center", textcoords="offset points", fontsize=5.5,
+        ends[row.best_epsilon_place, level] = centre + NUMBER / 2
+        axes.annotate(str(numbers[row.dataset]), (row.value, row.place), ha="center",
+                      xytext=(0, 4 + LINE * level), textcoords="offset points", fontsize=6,
                       color=COLOUR["muted"])  # fmt: skip
