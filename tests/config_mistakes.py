@@ -244,7 +244,7 @@ MISTAKES = {
     "images that are neither all nor a number": (
         {"pretrain.evaluation.images": "every"},
         "config.yaml, pretrain.evaluation.images: 'every' does not fit. Allowed is `all`, or a "
-        "positive whole number (test images attacked, the first ones; all: every one).",
+        "positive whole number (test images attacked, of all classes alike; all: every one).",
     ),
     "split without a seed": (
         {"data.datasets.6": {"name": "x", "kind": "folder", "path": "x", "test_fraction": 0.2}},

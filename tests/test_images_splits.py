@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from robust_transfer.images.splits import draw_stratified, split_validation
+from robust_transfer.images.splits import attacked_rows, draw_stratified, split_validation
 
 LABELS = st.lists(st.integers(0, 7), min_size=1, max_size=120).map(np.array)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -94,3 +94,12 @@ def test_every_image_of_a_class_is_as_likely_to_be_held_out():
     counts = np.bincount(np.concatenate(drawn), minlength=10)
     assert counts.min() > 60 - 5 * 6.5
     assert counts.max() < 60 + 5 * 6.5
+
+
+def test_attacked_images_are_of_all_classes_where_a_split_is_sorted_by_class():
+    labels = np.repeat(np.arange(5), 200)
+    rows = attacked_rows(labels, 500)
+    assert np.bincount(labels[rows]).tolist() == [100] * 5
+    assert np.array_equal(rows, attacked_rows(labels, 500))
+    assert attacked_rows(labels, "all").tolist() == list(range(1000))
+    assert attacked_rows(labels, 5000).tolist() == list(range(1000))

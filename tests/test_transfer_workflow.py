@@ -1,6 +1,7 @@
 """The workflow with every kind of transfer: each lands in its own table, and the audit agrees."""
 
 import json
+import re
 import shutil
 
 import pandas as pd
@@ -63,6 +64,9 @@ def test_the_report_shows_them_beside(study):
     variants = pd.read_csv(study / "report/tables/variants.csv", keep_default_na=False)
     assert set(variants["source"]) == {"letters", "none"}
     assert set(variants["label_budget"].astype(str)) == {"1", "all"}
+    chosen = variants.groupby("protocol")["selected_on"].unique()
+    assert set(chosen["paper"]) == {"test"}
+    assert "test" not in set(chosen["clean"])
     page = (study / "report/report.html").read_text(encoding="utf-8")
     for words in ("never pretrained", "Does robustness survive the transfer?", "Chosen on"):
         assert words in page
@@ -76,6 +80,20 @@ def test_every_transfer_was_attacked(study):
     accuracy = pd.read_csv(study / "analysis/accuracy.csv")
     assert len(robust) == len(accuracy)
     assert (robust["robust_accuracy"] <= robust["clean_accuracy"] + 1e-9).all()
+    assert set(robust[robust["protocol"] == "paper"]["selected_on"]) == {"test"}
+
+
+def test_no_two_rows_of_accuracy_under_attack_look_alike(study):
+    page = (study / "report/report.html").read_text(encoding="utf-8")
+    table = page[page.index("Does robustness survive the transfer?") :]
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", table[: table.index("</table>")], re.DOTALL)
+    measured = 3  # columns: accuracy clean and attacked, number of images
+    identities = [tuple(re.findall(r"<td[^>]*>(.*?)</td>", row)[:-measured]) for row in rows[1:]]
+    assert (
+        len(set(identities))
+        == len(identities)
+        == len(pd.read_csv(study / "analysis/robust_accuracy.csv"))
+    )
 
 
 def test_the_audit_finds_no_fault(study):

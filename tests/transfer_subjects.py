@@ -30,11 +30,11 @@ def network(architecture="resnet_small_w4", classes=7, image_size=32, seed=0):
                          std=[0.25] * 3, seed=seed).eval()  # fmt: skip
 
 
-def write_network(folder, **changes):
-    """The same on disk, with the header that a transfer reads."""
+def write_network(folder, backbone=None, **changes):
+    """A backbone on disk, with the header that a transfer reads; None: the above."""
     header = {"architecture": "resnet_small_w4", "image_size": 32, "name": "a backbone",
               "source": "letters", "norm": "l2", "epsilon": 0.25, "seed": 0} | changes  # fmt: skip
-    made = network(header["architecture"], image_size=header["image_size"])
+    made = backbone or network(header["architecture"], image_size=header["image_size"])
     save_backbone(folder / "weights.safetensors", made, header)
     return folder / "weights.safetensors"
 

@@ -7,6 +7,16 @@ from pathlib import Path
 
 OWN = ("resnet_small", "wide_resnet50_4")
 SMALL = re.compile(r"resnet_small(_w[1-9][0-9]*)?")
+#: Residual blocks, of networks whose number is asked for before torch is loaded.
+BLOCKS = {
+    "resnet18": 8,
+    **dict.fromkeys(
+        ("resnet34", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "wide_resnet50_4"), 16
+    ),
+    **dict.fromkeys(("resnet101", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet101_2"), 33),
+    "resnet152": 50,
+}
+SMALL_BLOCKS = 3
 REGISTERED = re.compile(
     r"^@register_model\((?:(?:name=)?[\"'](?P<name>\w+)[\"'])?\)\n"
     r"(?:@.*\n)*def (?P<function>\w+)\(",
@@ -48,3 +58,8 @@ def is_architecture(name: str) -> bool:
         return True
     known = torchvision_architectures()
     return name in known if known else bool(re.fullmatch(r"\w+", name))
+
+
+def blocks_of(name: str) -> int | None:
+    """Return how many residual blocks an architecture has; None: its network must be built."""
+    return SMALL_BLOCKS if SMALL.fullmatch(name) else BLOCKS.get(name)

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from robust_transfer.config.backbone_checks import check_backbones
+from robust_transfer.config.block_checks import check_blocks
 from robust_transfer.config.dataset_checks import check_datasets, check_files
 from robust_transfer.config.detect_checks import check_detection, scenes_missing
 from robust_transfer.config.import_checks import check_imports
@@ -27,6 +28,7 @@ CHECKS: tuple[Callable[[dict[str, Any]], Iterator[Problem]], ...] = (
     check_amount,
     check_replicates,
     check_export,
+    check_blocks,
     check_detection,
 )
 

@@ -188,7 +188,7 @@ class Evaluation(Section):
         min_length=1, description="attack sizes, in the norm of the backbone"
     )
     images: Annotated[int | Literal["all"], BeforeValidator(parse_images)] = Field(
-        description="test images attacked, the first ones; all: every one"
+        description="test images attacked, of all classes alike; all: every one"
     )
 
 

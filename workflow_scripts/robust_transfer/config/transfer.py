@@ -17,6 +17,7 @@ from robust_transfer.config.values import (
     Resolution,
     Section,
     Seed,
+    Several,
     Share,
     ShareBelowOne,
     Unique,
@@ -103,7 +104,7 @@ class FullRecipe(Section):
     """How all weights are trained."""
 
     steps: Count = Field(description="optimiser steps")
-    batch_size: Count = Field(description="images a step")
+    batch_size: Several = Field(description="images a step; BatchNorm needs two")
     learning_rates: Annotated[list[Positive], Unique] = Field(
         min_length=1, description="peaks; validation chooses"
     )
@@ -132,7 +133,7 @@ class PaperRecipe(Section):
     epochs: Count = Field(description="passes over the training images")
     decay_every: Count = Field(description="epochs after which the learning rate falls")
     decay: ShareBelowOne = Field(description="factor by which it falls")
-    batch_size: Count = Field(description="images a step")
+    batch_size: Several = Field(description="images a step; BatchNorm needs two")
     learning_rates: Annotated[list[Positive], Unique] = Field(
         min_length=1, description="initial ones; what `select_on` says chooses"
     )
@@ -151,7 +152,7 @@ class Robustness(Section):
     norm: Norm = Field(description="in which the size of an attack is measured: l2 or linf")
     attack_steps: Count = Field(description="PGD steps")
     relative_step_size: Positive = Field(description="step size / epsilon")
-    images: Amount = Field(description="test images attacked, the first ones; all: every one")
+    images: Amount = Field(description="test images attacked, of all classes alike; all: every one")
 
 
 class Transfer(Section):

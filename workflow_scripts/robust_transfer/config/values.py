@@ -182,6 +182,7 @@ ShareBelowOne = Annotated[Number, Field(ge=0, lt=1)]
 ProperShare = Annotated[Number, Field(gt=0, lt=1)]
 Integer = Annotated[int, BeforeValidator(parse_integer)]
 Count = Annotated[Integer, Field(ge=1)]
+Several = Annotated[Integer, Field(ge=2)]
 CountOrZero = Annotated[Integer, Field(ge=0)]
 Seed = Annotated[Integer, Field(ge=0, lt=2**32)]  # what NumPy and torch both take
 Resolution = Annotated[str, BeforeValidator(parse_resolution)]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from robust_transfer.figures.cells import epsilon_text, main_view
 from robust_transfer.figures.results import groups_of
@@ -17,6 +18,7 @@ from robust_transfer.figures.small_multiples import (
     panel_width,
 )
 from robust_transfer.figures.style import (
+    COLOUR,
     epsilon_looks,
     in_style,
     legend,
@@ -69,6 +71,8 @@ def draw_cost(data: pd.DataFrame, *, toy: Collection[str] = (), nothing: str) ->
     wide = panel_width(columns)
     figure, axes = panels(rows, columns, panel=(wide, 1.6), bottom=0.85)
     looks = epsilon_looks(list(data["epsilon"]))
+    lines = sorted(set(data["line"]))
+    fills = {line: _fill(place) for place, line in enumerate(lines)}
     artists: dict[str, Any] = {}
     span = data["seconds"].min() / 1.6, data["seconds"].max() * 1.6
     for place, panel in enumerate(axes.flat):
@@ -76,8 +80,9 @@ def draw_cost(data: pd.DataFrame, *, toy: Collection[str] = (), nothing: str) ->
             panel.remove()
             continue
         part = data[data["dataset"] == datasets[place]]
-        for (mode, epsilon), points in groups_of(part, ["mode", "epsilon"]):
-            artists |= _points(panel, points, looks[epsilon], mode == "full", epsilon)
+        for (mode, epsilon, line), points in groups_of(part, ["mode", "epsilon", "line"]):
+            look = looks[epsilon] | fills[line]
+            artists |= _points(panel, points, look, mode == "full", epsilon)
         panel.set_title(dataset_text(datasets[place], toy))
         panel.set_xscale("log")
         panel.set_xlim(*span)
@@ -86,6 +91,9 @@ def draw_cost(data: pd.DataFrame, *, toy: Collection[str] = (), nothing: str) ->
         panel.set_ylim(*limits(100 * part["mean"], 100 * part["ci_low"], 100 * part["ci_high"]))
         if place % columns == 0:
             panel.set_ylabel("accuracy, %")
+    if len(lines) > 1:
+        shape = {"color": COLOUR["ink"], "marker": "o", "linestyle": "none"}
+        artists |= {line: Line2D([], [], **(shape | fills[line])) for line in lines}
     legend(figure, list(artists.values()), list(artists))
     axis_caption(figure, "seconds of one transfer (log scale)")
     note(
@@ -97,6 +105,14 @@ def draw_cost(data: pd.DataFrame, *, toy: Collection[str] = (), nothing: str) ->
         + ". Whiskers as in the curves. Times are this machine's.",
     )
     return figure
+
+
+def _fill(place: int) -> dict[str, Any]:
+    """Tell lines (protocols, say) apart by the filled half of their marks; the first has whole."""
+    if not place:
+        return {}
+    half = ("left", "bottom", "right", "top")[(place - 1) % 4]
+    return {"fillstyle": half, "markerfacecolor": None, "markerfacecoloralt": COLOUR["paper"]}
 
 
 def _points(
@@ -118,7 +134,8 @@ def _points(
         **look,
         markersize=7 if large else 4.2,
     )[0]
-    return {f"epsilon {epsilon_text(epsilon, points['norm'].iloc[0])}": drawn}
+    name = f"epsilon {epsilon_text(epsilon, points['norm'].iloc[0])}"
+    return {} if "fillstyle" in look else {name: drawn}
 
 
 def _ticks(span: tuple[float, float]) -> tuple[list[float], list[str]]:

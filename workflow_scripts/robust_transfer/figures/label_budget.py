@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from robust_transfer.figures.cells import epsilon_text, main_view, summarise
 from robust_transfer.figures.results import ACCURACY, groups_of, plain
@@ -15,6 +16,8 @@ from robust_transfer.figures.small_multiples import (
     modes_of,
 )
 from robust_transfer.figures.style import (
+    COLOUR,
+    DASHES,
     empty_panel,
     epsilon_looks,
     in_style,
@@ -69,6 +72,8 @@ def draw_budget(data: pd.DataFrame, *, toy: Collection[str] = (), nothing: str) 
     if data.empty:
         return missing(nothing)
     looks = epsilon_looks(list(data["epsilon"]))
+    lines = sorted(set(data["line"]))
+    dashes = {line: DASHES[place % len(DASHES)] for place, line in enumerate(lines)}
     figure, grid = dataset_grid(datasets_of(data), modes_of(data), toy)
     artists: dict[float, Any] = {}
     for (dataset, mode), axes in grid.items():
@@ -76,9 +81,10 @@ def draw_budget(data: pd.DataFrame, *, toy: Collection[str] = (), nothing: str) 
         if panel.empty:
             empty_panel(axes)
             continue
-        for (epsilon, _), curve in groups_of(panel, ["epsilon", "line"]):
+        for (epsilon, line), curve in groups_of(panel, ["epsilon", "line"]):
             curve = curve.sort_values(LABELLED)
-            drawn = axes.plot(curve[LABELLED], 100 * curve["mean"], **looks[epsilon])
+            drawn = axes.plot(curve[LABELLED], 100 * curve["mean"], linestyle=dashes[line],
+                              **looks[epsilon])  # fmt: skip
             artists.setdefault(epsilon, drawn[0])
         axes.set_xscale("log")
         axes.minorticks_off()
@@ -86,8 +92,11 @@ def draw_budget(data: pd.DataFrame, *, toy: Collection[str] = (), nothing: str) 
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.set_ylim(*limits(100 * panel["mean"], [], []))
     norm = str(data["norm"].iloc[0])
-    legend(figure, [artists[e] for e in sorted(artists)],
-           [f"epsilon {epsilon_text(e, norm)}" for e in sorted(artists)])  # fmt: skip
+    shown = {f"epsilon {epsilon_text(e, norm)}": artists[e] for e in sorted(artists)}
+    if len(lines) > 1:
+        shown |= {line: Line2D([], [], color=COLOUR["ink"], linestyle=dashes[line])
+                  for line in lines}  # fmt: skip
+    legend(figure, list(shown.values()), list(shown))
     axis_caption(figure, "labelled training images a class (log scale)")
     note(figure, "Each panel has its own range; intervals stand in the CSV.")
     return figure

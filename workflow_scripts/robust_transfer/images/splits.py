@@ -80,6 +80,22 @@ def draw_per_class(labels: np.ndarray, *, per_class: int, seed: int) -> np.ndarr
     return _draw(members, np.minimum(counts, per_class), np.random.default_rng(seed))
 
 
+def attacked_rows(labels: np.ndarray, wanted: int | str) -> np.ndarray:
+    """Choose the test images that are attacked: the same for every model, in all classes.
+
+    Not the first ones: in many datasets these are of a few classes.
+
+    Args:
+        labels: (n,) integer class of each test image.
+        wanted: how many, or `all`.
+
+    Returns:
+        Sorted positions: int64.
+    """
+    at_most = len(labels) if isinstance(wanted, str) else wanted
+    return draw_stratified(labels, at_most=at_most, seed=0)
+
+
 def _apportion(
     share: np.ndarray, limit: np.ndarray, total: int, rng: np.random.Generator
 ) -> np.ndarray:

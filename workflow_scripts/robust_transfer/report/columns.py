@@ -123,6 +123,7 @@ def variant_columns(toy: Collection[str], percent: str) -> list[Column]:
         (f"{percent} interval", True, points("ci_low", "ci_high")),
         ("n", True, numeric("n", count)),
         ("n counts", False, word("replicate", lambda unit: UNITS.get(unit, unit))),
+        ("Chosen on", False, word("selected_on")),
         *provenance()[1:],
     ]
 
@@ -131,7 +132,12 @@ def robust_columns(toy: Collection[str]) -> list[Column]:
     """Return the columns of the table of accuracy under attack after transfer."""
     return [
         *place(toy),
+        ("Protocol", False, word("protocol")),
+        ("Pretrained on", False, word("source", lambda name: UNTRAINED.get(name, name))),
         *backbone(),
+        ("Labels a class", False, word("label_budget")),
+        ("Trained blocks", False, word("trainable_blocks")),
+        ("Chosen on", False, word("selected_on")),
         ("Pretraining seed", True, numeric("pretrain_seed", count)),
         ("Transfer seed", True, numeric("transfer_seed", count)),
         (
@@ -143,8 +149,12 @@ def robust_columns(toy: Collection[str]) -> list[Column]:
                 float(row.attack_epsilon),
             ),
         ),
-        ("Clean, %", True, numeric("clean_accuracy", lambda v: number(100 * v))),
-        ("Attacked, %", True, numeric("robust_accuracy", lambda v: number(100 * v), "strong")),
+        ("Clean top-1, %", True, numeric("clean_accuracy", lambda v: number(100 * v))),
+        (
+            "Attacked top-1, %",
+            True,
+            numeric("robust_accuracy", lambda v: number(100 * v), "strong"),
+        ),
         ("Images attacked", True, numeric("attacked_images", count)),
     ]
 

@@ -98,7 +98,7 @@ def shown_data(results: Mapping[str, pd.DataFrame], confidence: float) -> dict[s
     tested = (equivalence["verdict"] != "untested").any()
     chosen = chosen if chosen["difference"].notna().any() else chosen.iloc[:0]
     accuracy = results["accuracy"]
-    budgets = ("label_budget", "trainable_blocks")
+    apart = ("label_budget", "trainable_blocks", "selected_on")
     return {name: results[name] for name in TABLES if name in results} | {
         "welch_selected": with_verdicts(chosen, 1 - confidence),
         "welch": with_verdicts(results["welch"], 1 - confidence),
@@ -106,7 +106,7 @@ def shown_data(results: Mapping[str, pd.DataFrame], confidence: float) -> dict[s
         "detection": detection_cells(results["detection"], confidence),
         "detection_welch": with_verdicts(results["detection_welch"], 1 - confidence),
         "accuracy": summarise(main_rows(accuracy), confidence, also=("selected_on",)),
-        "variants": summarise(accuracy[~is_main(accuracy)], confidence, also=budgets),
+        "variants": summarise(accuracy[~is_main(accuracy)], confidence, also=apart),
     }
 
 

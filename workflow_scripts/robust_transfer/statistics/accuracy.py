@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from robust_transfer.errors import DataError, did_you_mean
+from robust_transfer.images.splits import attacked_rows
 from robust_transfer.statistics.main_rows import ALL
 from robust_transfer.statistics.tables import ACCURACY, IDENTITY, make_table, read_table, typed
 from robust_transfer.transfer.metrics import (
@@ -31,8 +32,8 @@ TRANSFER_EXTRAS = (
 )  # fmt: skip
 #: Columns of robust_accuracy.csv.
 ROBUST = (
-    *IDENTITY, "backbone", "attack_norm", "attack_epsilon", "attack_steps", "attacked_images",
-    "clean_accuracy", "robust_accuracy",
+    *IDENTITY, "backbone", "selected_on", "attack_norm", "attack_epsilon", "attack_steps",
+    "attacked_images", "clean_accuracy", "robust_accuracy",
 )  # fmt: skip
 #: What the rows of a table of accuracies are sorted by.
 ORDER = ("origin", "source", "architecture", "norm", "epsilon", "pretrain_seed", "dataset",
@@ -104,10 +105,12 @@ def robustness_table(
     for path, record_path in zip(prediction_paths, record_paths, strict=True):
         record = read_record(record_path, TRANSFER_KEYS)
         for attack in record.get("robustness", ()):
-            predictions, n = load_predictions(path), attack["attacked_images"]
-            clean = top1(predictions.logits[:n], predictions.labels[:n])
-            rows.append({key: record[key] for key in (*IDENTITY, "backbone")} | attack
-                        | {"clean_accuracy": clean})  # fmt: skip
+            predictions = load_predictions(path)
+            attacked = attacked_rows(predictions.labels, attack["attacked_images"])
+            clean = top1(predictions.logits[attacked], predictions.labels[attacked])
+            about = {key: record[key] for key in (*IDENTITY, "backbone")}
+            about["selected_on"] = record.get("selected_on", "")
+            rows.append(about | attack | {"clean_accuracy": clean})
     table = make_table(rows, ROBUST)
     return table.sort_values([*IDENTITY, "attack_epsilon"], kind="stable").reset_index(drop=True)
 

@@ -165,6 +165,7 @@ def run_steps(
             saved = time.monotonic()
         if after_step is not None:
             after_step(run.step)
+    run.seconds = spent + time.monotonic() - started
     if processes.leads:
         save()
 
@@ -242,8 +243,8 @@ def mean_losses(run: Run, recipe: Course, every: int) -> list[float]:
     if not all(math.isfinite(each) for each in losses):
         raise TrainingDivergedError(
             f"{recipe.label}: the loss is {sum(losses)} within the {steps} steps before step "
-            f"{run.step}. Lower the learning rate, or lengthen its warm-up or that of epsilon. The "
-            "last good state is kept."
+            f"{run.step}. Lower the learning rate or lengthen its warm-up; in adversarial "
+            "training, lengthen that of epsilon too. The last good state is kept."
         )
     run.loss_sum.zero_()
     return losses

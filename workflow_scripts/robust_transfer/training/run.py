@@ -20,6 +20,8 @@ class Run:
         best: weights at the best evaluation.
         history: one row an evaluation.
         step: the step to take next.
+        seconds: that it took so far, in this process and before.
+        seconds_before: that it took in processes which were stopped.
     """
 
     average: dict[str, Tensor]
@@ -29,6 +31,7 @@ class Run:
     history: list[dict[str, Any]] = field(default_factory=list)
     step: int = 0
     seconds: float = 0.0
+    seconds_before: float = 0.0
 
 
 def averaged(model: nn.Module, recipe: Recipe) -> dict[str, Tensor]:
@@ -76,3 +79,4 @@ def resume_run(run: Run, model: nn.Module, optimiser: Sgd, identity: str, path: 
     run.loss_sum.copy_(state.tensors["loss_sum"])
     for name in ("best_value", "history", "step", "seconds"):
         setattr(run, name, state.record[name])
+    run.seconds_before = run.seconds

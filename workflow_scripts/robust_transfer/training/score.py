@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.backbones.weights import load_backbone
 from robust_transfer.errors import DataError
 from robust_transfer.files import write_json
+from robust_transfer.images.splits import attacked_rows
 from robust_transfer.training.device import best_device
 from robust_transfer.training.evaluation import right_over, rightly_classified
 from robust_transfer.training.examples import write_examples
@@ -66,16 +68,18 @@ def evaluate_backbone(
     scores = _scores(backbone, source, test, evaluation["images"], attacks)
     scores |= against_published(header, scores["source_accuracy"], len(test), where=weights)
     write_json(record, _about(header) | _cost(cost) | scores)
-    shown = torch.arange(min(len(test), max(example_images, PROBE_IMAGES)))
+    chosen = attacked_rows(np.asarray(source.cache.labels)[source.test], example_images)
+    shown = torch.cat([torch.as_tensor(chosen), torch.arange(min(len(test), PROBE_IMAGES))])
     images, labels = next(test.batches([shown]))
+    n = len(chosen)
     write_examples(
         examples,
         backbone,
-        images[:example_images],
-        labels[:example_images],
+        images[:n],
+        labels[:n],
         attack=list(attacks.values())[-1],
         classes=source.classes,
-        probe=images[:PROBE_IMAGES],
+        probe=images[n:],
     )
 
 
@@ -86,19 +90,19 @@ def _scores(
     wanted: int | Literal["all"],
     attacks: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
-    """Measure accuracy on the test split, and under each attack on its first images."""
-    n = len(test) if wanted == "all" else min(wanted, len(test))
-    first = test if n == len(test) else source.pool("test", rows=slice(n))
+    """Measure accuracy on the test split, and under each attack on some of its images."""
+    rows = attacked_rows(np.asarray(source.cache.labels)[source.test], wanted)
+    attacked = test if len(rows) == len(test) else source.pool("test", rows=rows)
     stands, fast = partial(accuracy_under_attack, backbone), fold_batch_norm(backbone)
     robust = {
-        name: _share(right_over(first, partial(stands, stand_in=fast, **attack)))
+        name: _share(right_over(attacked, partial(stands, stand_in=fast, **attack)))
         for name, attack in attacks.items()
     }
     return {
         "source_accuracy": _share(right_over(test, rightly_classified(backbone))),
         "source_robust_accuracy": robust,
         "n_test": len(test),
-        "n_attacked": n,
+        "n_attacked": len(rows),
     }
 
 

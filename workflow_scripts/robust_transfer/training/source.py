@@ -39,13 +39,15 @@ class Source:
         """Names of the classes."""
         return self.cache.classes
 
-    def pool(self, name: str, *, size: int | None = None, rows: slice = slice(None)) -> Pool:
+    def pool(
+        self, name: str, *, size: int | None = None, rows: slice | np.ndarray = slice(None)
+    ) -> Pool:
         """Return the images of a split to draw batches from, and say where they lie.
 
         Args:
             name: `train`, `validation` or `test`.
             size: pixels a side; None: `image_size`.
-            rows: a part of the split.
+            rows: a part of the split: a slice or positions in it.
         """
         size = size or self.image_size
         chosen = getattr(self, name)[rows]

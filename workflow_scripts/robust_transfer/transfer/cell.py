@@ -11,6 +11,7 @@ import torch
 from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.backbones.weights import load_backbone
 from robust_transfer.files import sha256, write_json
+from robust_transfer.images.splits import attacked_rows
 from robust_transfer.training.device import best_device, peak_memory_bytes
 from robust_transfer.transfer.fixed import Probing
 from robust_transfer.transfer.full import Finetuning, remove_states
@@ -50,21 +51,22 @@ def transfer_cell(
     Raises:
         DataError: the dataset cannot be transferred to, or the backbone cannot take its images.
     """
-    device = best_device()
+    device, began = best_device(), time.monotonic()
     backbone, header = load_backbone(weights)
     backbone = backbone.to(device)
     question = f"{code}|{sha256(weights)}|{sha256(Path(cache_folder) / 'manifest.json')}"
     way = _way(backbone, header["image_size"], cache_folder, cell, recipe, predictions[0], question)
     identity = {k: v for k, v in header.items() if k in ("architecture", "source", "norm")}
     identity |= {"backbone": header["name"], "epsilon": header["epsilon"]}
+    shared = time.monotonic() - began  # each seed is counted as if it were alone
     for seed, path, record in zip(seeds, predictions, records, strict=True):
         start = time.monotonic()
         outcome = way.seed(seed)
         save_predictions(path, _predictions(way.target, outcome))
         about = identity | {"pretrain_seed": header["seed"], "transfer_seed": seed} | cell
-        seconds = time.monotonic() - start
-        robust = _robust(way.target, outcome, recipe.get("robustness"))
-        write_json(record, _record(about, way.target, outcome, seconds, device) | robust)
+        seconds = shared + time.monotonic() - start + outcome.seconds_elsewhere
+        said = _record(about, way.target, outcome, seconds, device)  # before the attack's memory
+        write_json(record, said | _robust(way.target, outcome, recipe.get("robustness")))
         for text in _notes(way.target, outcome):
             print(f"seed {seed}: {text}", file=sys.stderr)
     remove_states(predictions[0])
@@ -156,6 +158,8 @@ def _notes(target: Target, outcome: Outcome) -> list[str]:
     counts = torch.bincount(target.labels[outcome.split.labelled], minlength=target.classes)
     single, absent = int((counts == 1).sum()), int((counts == 0).sum())
     notes = [*outcome.notes]
+    if len(outcome.logits) > 1 and len(outcome.logits.argmax(1).unique()) == 1:
+        notes.append("every test image is given one and the same class")
     if absent:
         notes.append(f"{absent} classes have no training image")
     if not len(outcome.split.held_out) and outcome.selected_on == "none":
@@ -171,6 +175,8 @@ def _robust(
     """Say how the transferred model does under attack, where that is asked for."""
     if not attack:
         return {}
-    n = len(target.test) if attack["images"] == "all" else attack["images"]
     labels = target.labels[target.n_train :]
-    return {"robustness": attack_transferred(outcome.model(), target.test[:n], labels[:n], attack)}
+    chosen = attacked_rows(labels.cpu().numpy(), attack["images"])
+    rows = torch.as_tensor(chosen, device=labels.device)
+    found = attack_transferred(outcome.model(), target.test[rows], labels[rows], attack)
+    return {"robustness": found}

@@ -2,6 +2,8 @@
 
 import copy
 import sys
+import time
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,8 +14,8 @@ from robust_transfer.errors import DataError
 from robust_transfer.training.augmentation import augmentation
 from robust_transfer.training.evaluation import BATCH, logits_of
 from robust_transfer.training.randomness import derived_generator
-from robust_transfer.transfer.probe import Probes, fit_probes, probe_bytes
-from robust_transfer.transfer.target import Outcome, Split, Target, frozen
+from robust_transfer.transfer.probe import MOST_ITERATIONS, Probes, fit_probes, probe_bytes
+from robust_transfer.transfer.target import BROKEN, Outcome, Split, Target, frozen
 
 #: How near the least loss a probe must be, as a share of it: to be chosen from, and in the end.
 ROUGH, EXACT = 1e-4, 1e-7
@@ -40,14 +42,18 @@ class Probing:
         )
         self.known = torch.zeros(len(target.images), dtype=torch.bool, device=target.images.device)
         self.said_bytes = 0
-        self._learn(torch.arange(target.n_train, len(target.images), device=self.known.device))
+        self.learning = Learning()
 
     def seed(self, seed: int) -> Outcome:
         """Fit, choose and score with one seed."""
         target, n = self.target, self.target.n_train
+        before = self.learning.seconds
+        self._learn(torch.arange(n, len(target.images), device=self.known.device))
         split = target.split(self.recipe["validation_fraction"], seed)
         labelled = split.labelled
         self._learn(labelled)
+        alone = self.learning.seconds_of(len(target.test) + len(labelled))
+        elsewhere = alone - (self.learning.seconds - before)
         views = self._views(labelled, seed)
         mean, std = _standardisation(self.features[labelled])
         penalty, accuracy, start = self._choose(split, views, mean, std)
@@ -60,17 +66,20 @@ class Probing:
             split=split,
             images_through_network=len(target.test) + len(labelled) * (1 + len(views)),
             model=lambda: self._model(probes, mean, std),
-            notes=_notes(std),
+            seconds_elsewhere=elsewhere,
+            notes=(*_notes(std), *_unfinished(probes, penalty)),
         )
 
     def _learn(self, rows: Tensor) -> None:
         """Compute the features of rows whose features are not known yet."""
         new = rows[~self.known[rows]]
         if len(new):
+            started = time.monotonic()
             self.features[new] = logits_of(Features(self.backbone), self.target.images[new])
             self.known[new] = True
             if not bool(torch.isfinite(self.features[new]).all()):
-                raise DataError("the backbone's features are not finite: pretrain it again.")
+                raise DataError(BROKEN)
+            self.learning.add(len(new), time.monotonic() - started)
 
     def _choose(
         self, split: Split, views: list[Tensor], mean: Tensor, std: Tensor
@@ -112,11 +121,14 @@ class Probing:
         start: Tensor | None = None,
         gap: float = EXACT,
     ) -> Probes:
-        known = [self.features[rows], *(features[rows] for features in views)]
-        self._say_memory(len(rows) * len(known), len(penalties))
+        sources = [self.features, *views]
+        self._say_memory(len(rows) * len(sources), len(penalties))
+        known = self.features.new_empty(len(sources), len(rows), self.features.shape[1])
+        for place, features in zip(known, sources, strict=True):  # one copy of them, no second
+            torch.index_select(features, 0, rows, out=place)
         return fit_probes(
-            torch.cat(known).sub_(mean).div_(std),  # one copy
-            self.target.labels[rows].repeat(len(known)),
+            known.flatten(0, 1).sub_(mean).div_(std),
+            self.target.labels[rows].repeat(len(sources)),
             classes=self.target.classes,
             penalties=torch.tensor(penalties, dtype=torch.float64),
             start=start,
@@ -145,6 +157,22 @@ class Probing:
             model.head.weight.copy_(weight.T)
             model.head.bias.copy_(bias)
         return frozen(model)
+
+
+@dataclass
+class Learning:
+    """What computing features took: each image once, whichever seed asks for it first."""
+
+    images: int = 0
+    seconds: float = 0.0
+
+    def add(self, images: int, seconds: float) -> None:
+        """Count images and the seconds that they took."""
+        self.images, self.seconds = self.images + images, self.seconds + seconds
+
+    def seconds_of(self, images: int) -> float:
+        """Return what so many images take on average."""
+        return self.seconds * images / self.images
 
 
 class Features(torch.nn.Module):
@@ -176,3 +204,13 @@ def _notes(std: Tensor) -> tuple[str, ...]:
     if constant == len(std):
         return ("all features are constant: the probe can only learn how frequent classes are",)
     return (f"{constant} of {len(std)} features are constant and count as 0",) if constant else ()
+
+
+def _unfinished(probes: Probes, penalty: float) -> tuple[str, ...]:
+    """Say that a probe stopped short of the loss that it was asked for, where it did."""
+    if probes.iterations < MOST_ITERATIONS:
+        return ()
+    return (
+        f"the probe stopped after {probes.iterations} iterations, its loss not yet proven least "
+        f"(gradient norm {float(probes.gradient_norm[0]):.1g}): penalty {penalty:g} is very weak",
+    )

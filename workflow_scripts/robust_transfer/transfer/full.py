@@ -14,6 +14,7 @@ from robust_transfer.training.randomness import derived_seed
 from robust_transfer.training.schedules import learning_rate
 from robust_transfer.training.state import state_file
 from robust_transfer.transfer.blocks import train_last_blocks
+from robust_transfer.transfer.rates import train_with_each
 from robust_transfer.transfer.target import Outcome, Split, Target
 
 EVALUATIONS = 4  # of the validation split in a run
@@ -57,7 +58,9 @@ class Finetuning:
         chosen = len(split.held_out) > 0
         rates = sorted(recipe["learning_rates"])
         tried = recipe["learning_rates"] if chosen else [rates[len(rates) // 2]]
-        runs = {peak: self._run(split, peak, seed) for peak in tried}
+        runs, notes = train_with_each(
+            tried, lambda peak: self._run(split, peak, seed), key="transfer: learning_rates"
+        )
         best = max(runs, key=lambda peak: runs[peak][1].best_value)
         model, run = runs[best]
         model.load_state_dict(run.best)
@@ -71,6 +74,8 @@ class Finetuning:
             split=split,
             images_through_network=len(runs) * (steps + evaluations) + len(target.test),
             model=lambda: model.eval(),
+            seconds_elsewhere=sum(each.seconds_before for _, each in runs.values()),
+            notes=notes,
         )
 
     def _run(self, split: Split, peak: float, seed: int) -> tuple[Backbone, Run]:

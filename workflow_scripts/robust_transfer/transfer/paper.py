@@ -22,6 +22,7 @@ from robust_transfer.training.state import state_file
 from robust_transfer.transfer.blocks import parts_below
 from robust_transfer.transfer.crops import Crops
 from robust_transfer.transfer.full import new_model
+from robust_transfer.transfer.rates import train_with_each
 from robust_transfer.transfer.target import Outcome, Split, Target
 
 #: Test images: the shorter side is resized to this multiple of the input size, the middle taken.
@@ -72,7 +73,9 @@ class Published:
         chosen = "none" if not len(self._choosing(split)) else recipe["select_on"]
         rates = sorted(recipe["learning_rates"])
         tried = rates if chosen != "none" else [rates[len(rates) // 2]]
-        runs = {rate: self._run(split, rate, seed) for rate in tried}
+        runs, notes = train_with_each(
+            tried, lambda rate: self._run(split, rate, seed), key="transfer.paper.learning_rates"
+        )
         best = max(runs, key=lambda rate: runs[rate][1].best_value)
         model, run = runs[best]
         model.load_state_dict(run.best)
@@ -86,6 +89,8 @@ class Published:
             images_through_network=len(runs) * (run.step * self._batch(split) + looks)
             + len(target.test),
             model=lambda: model.eval(),
+            seconds_elsewhere=sum(each.seconds_before for _, each in runs.values()),
+            notes=notes,
         )
 
     def _choosing(self, split: Split) -> torch.Tensor:

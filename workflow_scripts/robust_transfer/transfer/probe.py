@@ -10,6 +10,7 @@ from torch import Tensor
 from robust_transfer.transfer.lbfgs import MEMORY, minimise
 
 BYTES = 8  # of a float64
+MOST_ITERATIONS = 2000  # of one search; penalties of 1e-6 take some 1,000
 CHUNK_BYTES = 2**30  # of the arithmetic of one chunk of images
 LIBRARY_BYTES = 2**25  # that the linear algebra takes for itself, about: packed blocks, threads
 
@@ -42,7 +43,7 @@ def fit_probes(
     classes: int,
     penalties: Tensor,
     relative_gap: float = 1e-7,
-    max_iterations: int = 2000,
+    max_iterations: int = MOST_ITERATIONS,
     start: Tensor | None = None,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Probes:

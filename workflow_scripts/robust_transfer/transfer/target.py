@@ -16,6 +16,9 @@ from robust_transfer.training.device import to_device
 from robust_transfer.training.squares import squares
 from robust_transfer.transfer.metrics import score
 
+FEW = 8  # images that show whether a backbone takes them at all
+BROKEN = "the backbone's features are not finite: pretrain it again."
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -99,6 +102,8 @@ class Outcome:
         split: the labelled images.
         images_through_network: forward passes, counted in images.
         model: makes the transferred model: images in [0, 1] to logits.
+        seconds_elsewhere: of this transfer's work that was not done when it was asked for: before
+            the job was stopped, or once for all seeds.
         notes: what a reader should know about the data or the features.
     """
 
@@ -109,6 +114,7 @@ class Outcome:
     split: Split
     images_through_network: int
     model: Callable[[], nn.Module]
+    seconds_elsewhere: float = 0.0
     notes: tuple[str, ...] = ()
 
 
@@ -157,20 +163,23 @@ def load_target(
 
 
 def check_takes(backbone: Backbone, images: Tensor) -> None:
-    """Send one image through.
+    """Send a few images through.
 
     Raises:
-        DataError: the network cannot take images of this size.
+        DataError: the network cannot take images of this size, or what it says of them is no
+            number.
     """
     try:
         with torch.inference_mode():
-            backbone.eval().features(images[:1].float() / 255)
+            features = backbone.eval().features(images[:FEW].float() / 255)
     except (RuntimeError, ValueError) as error:
         height, width = images.shape[2:]
         raise DataError(
             f"the backbone cannot take images of {height} x {width} pixels: {error}.\n  "
             "Choose a larger pretrain.image_size, or another architecture."
         ) from error
+    if not bool(torch.isfinite(features).all()):
+        raise DataError(BROKEN)
 
 
 def frozen(backbone: Backbone) -> Backbone:
