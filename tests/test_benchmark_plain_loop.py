@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from PIL import Image
-from robust_transfer.benchmark import plain_loop
+from robust_transfer.benchmark import plain_loop, transfer
 from robust_transfer.benchmark.plain_loop import BATCH, Loop, _ours, _plain, _row, write_files
 from robust_transfer.images.build import build_cache
 from robust_transfer.images.cache import load_cache
+from transfer_subjects import write_network
 
 DIGITS = {"name": "uci_digits", "kind": "uci_digits", "test_fraction": 0.4, "split_seed": 0}
 
@@ -73,3 +74,20 @@ def test_the_faster_plain_loop_of_each_round_counts():
     assert row["times_as_fast_by_round"] == [3.0, 2.0, 3.0, 2.0, 3.0]
     assert row["times_as_fast"] == 3.0
     assert row["images_per_second_plain"] == {"0": 100.0, "2": 200.0}
+
+
+def test_fixed_features_are_measured_by_both_protocols_from_files_to_files(cache, tmp_path):
+    weights = write_network(tmp_path)
+    found = transfer.measure_fixed(tmp_path, weights, cache, epochs=1)
+    slower = max(found["clean"]["seconds"], found["clean_again"]["seconds"])
+    assert found["times_as_fast"] == found["paper"]["seconds"] / slower
+    assert found["clean"]["accuracy"] == found["clean_again"]["accuracy"]
+    assert all(len(found[name]["accuracy"]) == 3 for name in ("clean", "paper"))
+    apart = np.mean(found["clean"]["accuracy"]) - np.mean(found["paper"]["accuracy"])
+    assert found["difference"]["mean"] == pytest.approx(apart)
+    assert found["difference"]["ci_low"] < apart < found["difference"]["ci_high"]
+    stored, trained_on = load_cache(cache), 1 - transfer.PAPER["validation_fraction"]
+    batches = int(stored.n_train * trained_on) // transfer.PAPER["batch_size"]
+    passed = 2 * (batches * transfer.PAPER["batch_size"] + stored.n_train * (1 - trained_on))
+    expected = 3 * (passed + len(stored) - stored.n_train)
+    assert found["paper"]["images_through_network"] == pytest.approx(expected, rel=0.01)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from robust_transfer.backbones.architectures import make_backbone
 from robust_transfer.transfer.probe import _Problem, fit_probes, probe_bytes
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
@@ -31,6 +32,24 @@ def real():
     """Pixels of real scanned digits, standardised; three pixels are constant."""
     pixels, labels = load_digits(return_X_y=True)
     return (pixels - pixels.mean(0)) / np.maximum(pixels.std(0), 1e-9), labels
+
+
+def features_of_a_trained_network():
+    """What a small network, trained on half of those digits, makes of the others."""
+    pixels, labels = load_digits(return_X_y=True)
+    images = torch.tensor(pixels.reshape(-1, 1, 8, 8) * (255 / 16)).byte().expand(-1, 3, -1, -1)
+    images = images.contiguous(memory_format=torch.channels_last)
+    backbone = make_backbone("resnet_small_w4", classes=10, image_size=16, mean=[0.5] * 3,
+                             std=[0.25] * 3, seed=0)  # fmt: skip
+    optimiser = torch.optim.SGD(backbone.parameters(), lr=0.1, momentum=0.9)
+    for rows in torch.arange(0, 896).split(64) * 3:
+        optimiser.zero_grad()
+        wanted = torch.tensor(labels)[rows]
+        torch.nn.functional.cross_entropy(backbone(images[rows] / 255), wanted).backward()
+        optimiser.step()
+    with torch.no_grad():
+        features = backbone.eval().features(images[896:] / 255).double().numpy()
+    return (features - features.mean(0)) / np.maximum(features.std(0), 1e-9), labels[896:]
 
 
 def loss_of(weight, bias, x, labels, penalty):
@@ -58,8 +77,15 @@ def by_scikit_learn(x, labels, penalty):
 
 @pytest.mark.parametrize(
     ("x", "labels"),
-    [drawn(300, 20, 2), drawn(400, 30, 5), drawn(1200, 25, 40), drawn(1600, 12, 400), real()],
-    ids=["2 classes", "5 classes", "40 classes", "400 classes", "real features"],
+    [
+        drawn(300, 20, 2),
+        drawn(400, 30, 5),
+        drawn(1200, 25, 40),
+        drawn(1600, 12, 400),
+        real(),
+        features_of_a_trained_network(),
+    ],
+    ids=["2 classes", "5 classes", "40 classes", "400 classes", "real images", "features"],
 )
 def test_loss_and_predictions_are_those_of_scikit_learn(x, labels):
     classes = int(labels.max()) + 1
@@ -117,6 +143,7 @@ AS_JOBS = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "10
 GROWTH = """
 import re, torch
 from pathlib import Path
+from robust_transfer.backbones.architectures import make_backbone
 from robust_transfer.transfer.probe import fit_probes, probe_bytes
 
 def memory(kind):  # of this process, in bytes
