@@ -13,7 +13,7 @@ from robust_transfer.detection.average_precision import coco_matches, summary
 from robust_transfer.detection.predict import detect
 from robust_transfer.detection.training import DetectorRecipe, train_detector
 from robust_transfer.errors import ConfigError, DataError, UserError
-from robust_transfer.training.loop import TrainingDivergedError
+from robust_transfer.training.divergence import TrainingDivergedError
 from robust_transfer.training.processes import Processes
 from safetensors.torch import load_file
 from workflow import start_python
@@ -154,7 +154,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_keeps_the_last_good_state(
         if step == 3:
             next(iter(built.network.roi_heads.box_predictor.parameters())).data.fill_(torch.nan)
 
-    with pytest.raises(TrainingDivergedError, match="before step 4"):
+    with pytest.raises(TrainingDivergedError, match="the loss of step 4 is not"):
         train(built, cache, tmp_path, after_step=poison)
     state = load_file(tmp_path / "state.safetensors")
     assert all(value.isfinite().all() for value in state.values())

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from robust_transfer.attacks.pgd import pgd
 from robust_transfer.training.augmentation import augmentation
-from robust_transfer.training.loop import Recipe, TrainingDivergedError, fit
+from robust_transfer.training.divergence import TrainingDivergedError
+from robust_transfer.training.loop import Recipe, fit
 from robust_transfer.training.randomness import derived_seed, seed_modules
 from robust_transfer.training.schedules import epsilon_at, learning_rate
+from robust_transfer.training.sgd import Sgd
 from robust_transfer.training.state import load_state
 from torch import nn
 
@@ -148,13 +150,43 @@ def test_a_damaged_state_counts_as_none(tmp_path):
 def test_a_loss_that_is_no_number_names_the_step_and_keeps_the_last_good_state(
     tmp_path, monkeypatch
 ):
+    path = tmp_path / "a.safetensors"
+    broken = recipe(learning_rate=lambda step: 0.05 if step < 6 else 1e30, attack=None)
+    monkeypatch.setattr("robust_transfer.training.loop.SECONDS_BETWEEN_STATES", -1.0)
+    with pytest.raises(TrainingDivergedError, match=r"the loss of step 8 is not .* step 7 is kept"):
+        train(path, broken)
+    assert load_state(path, "test").record["step"] == 7
+
+
+def test_a_run_that_diverges_before_it_kept_a_state_says_so(tmp_path):
+    path = tmp_path / "a.safetensors"
+    broken = recipe(learning_rate=lambda step: 1e30, attack=None)
+    with pytest.raises(TrainingDivergedError, match="No state is kept yet"):
+        train(path, broken)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(("step", "kept"), [(7, 6), (STEPS, STEPS - 1)], ids=["within", "last"])
+def test_an_update_that_spoils_the_weights_reaches_no_state_and_no_result(
+    tmp_path, monkeypatch, step, kept
+):
+    """The loss of that step is a number still; in the last step no other would follow."""
     monkeypatch.setattr("robust_transfer.training.loop.SECONDS_BETWEEN_STATES", -1.0)
     path = tmp_path / "a.safetensors"
-    broken = recipe(learning_rate=lambda step: 0.05 if step < 7 else 1e30, attack=None)
-    with pytest.raises(TrainingDivergedError, match="before step 10"):
-        train(path, broken)
+    real = Sgd.step
+    taken = []
+
+    def spoil(self, learning_rate):
+        real(self, learning_rate)
+        taken.append(learning_rate)
+        if len(taken) == step:
+            self.parameters[0].data.view(-1)[0] = torch.nan
+
+    monkeypatch.setattr(Sgd, "step", spoil)
+    with pytest.raises(TrainingDivergedError, match=f"after step {step} the weights are not"):
+        train(path, recipe(attack=None))
     state = load_state(path, "test")
-    assert state is not None
+    assert state.record["step"] == kept
     assert all(torch.isfinite(value).all() for value in state.tensors.values())
 
 

@@ -12,7 +12,7 @@ from robust_transfer.config.architectures import BLOCKS, blocks_of
 from robust_transfer.config.check import check_config
 from robust_transfer.errors import ConfigError, DataError
 from robust_transfer.training import loop
-from robust_transfer.training.loop import TrainingDivergedError
+from robust_transfer.training.divergence import TrainingDivergedError
 from robust_transfer.transfer import fixed
 from robust_transfer.transfer.blocks import parts_below
 from robust_transfer.transfer.fixed import Probing

@@ -15,6 +15,7 @@ from robust_transfer.detection.batches import SceneReader, Scenes, flips, scene_
 from robust_transfer.detection.detector import Detector
 from robust_transfer.errors import ConfigError, DataError
 from robust_transfer.scenes.cache import SceneCache
+from robust_transfer.training.divergence import Watch
 from robust_transfer.training.loop import batch_at, mean_losses, run_steps, said, size_of_batch
 from robust_transfer.training.parts import LossOfRows, Parts
 from robust_transfer.training.processes import ALONE, Processes
@@ -122,6 +123,7 @@ def train_detector(
     shares = _shares(positions, batch_size, run.step, plan, seed, processes)
     run_steps(
         run,
+        Watch(run, optimiser.parameters, label),
         said(_batches(cache, detector, shares, device), run.step, plan, processes),
         DetectionStep(detector, plan, optimiser, batch_size, seed, processes),
         lambda: _record(run, plan, detector.loss_names, batch_size),
@@ -148,7 +150,7 @@ def _batches(
 
 def _record(run: Run, recipe: DetectorRecipe, names: Sequence[str], batch_size: int) -> None:
     """Add a row to the history."""
-    losses = mean_losses(run, recipe, recipe.every)
+    losses = mean_losses(run, recipe.every)
     parts = {"train_loss": sum(losses)} | dict(zip(names, losses, strict=True))
     rate = recipe.rate(run.step - 1, batch_size)
     row = {"step": run.step, **parts, "learning_rate": rate}

@@ -1,7 +1,6 @@
 """The training loop, one for pretraining and for fine-tuning; resumable to the bit on a CPU."""
 
 import functools
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from robust_transfer.errors import UserError
 from robust_transfer.progress import progress
+from robust_transfer.training.divergence import LOOK_EVERY, Watch
 from robust_transfer.training.pool import Batch, Pool, Resident
 from robust_transfer.training.processes import ALONE, Processes
 from robust_transfer.training.randomness import derived_generator
@@ -42,10 +42,6 @@ class Course(Protocol):
     def label(self) -> str:
         """What a progress line says."""
         ...
-
-
-class TrainingDivergedError(UserError):
-    """The loss is no longer a number."""
 
 
 def fit(
@@ -113,6 +109,7 @@ def fit_pool(
     positions = batches_left(len(pool), batch_size, run.step, recipe, seed, processes)
     run_steps(
         run,
+        Watch(run, optimiser.parameters, recipe.label),
         said(pool.batches(positions), run.step, recipe, processes),
         step_on,
         lambda: _evaluate(run, model, recipe, evaluate, evaluate_every),
@@ -128,6 +125,7 @@ def fit_pool(
 
 def run_steps(
     run: Run,
+    watch: Watch,
     batches: Iterable[T],
     take_step: Callable[[T, int], Tensor],
     record: Callable[[], None],
@@ -142,6 +140,7 @@ def run_steps(
 
     Args:
         run: changed in place; `resume_run` has put it where it goes on.
+        watch: of the run.
         batches: this process's share of each step that is left.
         take_step: from batch and step to its loss, still on the device.
         record: adds a row to the history.
@@ -150,19 +149,27 @@ def run_steps(
         save: writes the state; it is called on the process that leads alone.
         after_step: called with the number of steps done.
         processes: that train together, of which this is one.
+
+    Raises:
+        TrainingDivergedError: a loss or a weight is not finite; no such state reaches the disk.
     """
     processes.wait()  # all have read the state before the first replaces it
     saved = started = time.monotonic()
     spent = run.seconds
     for step, batch in zip(range(run.step, steps), batches, strict=True):
-        run.loss_sum += take_step(batch, step)
+        loss = take_step(batch, step)
+        run.loss_sum += loss
         run.step, run.seconds = step + 1, spent + time.monotonic() - started
-        if run.step % every == 0 or run.step == steps:
-            record()
+        watch.see(loss, run.step)
+        recorded = run.step % every == 0 or run.step == steps
         due = processes.leads and time.monotonic() - saved > SECONDS_BETWEEN_STATES
-        if due and torch.isfinite(run.loss_sum).all():  # the state on disk stays a good one
+        if recorded or due or run.step % LOOK_EVERY == 0:
+            watch.check(weights=recorded or due)
+        if recorded:
+            record()
+        if due:
             save()
-            saved = time.monotonic()
+            saved, run.saved = time.monotonic(), run.step
         if after_step is not None:
             after_step(run.step)
     run.seconds = spent + time.monotonic() - started
@@ -217,7 +224,7 @@ def _evaluate(
     every: int,
 ) -> None:
     """Add a row to the history, and keep the weights if they are the best so far."""
-    (loss,) = mean_losses(run, recipe, every)
+    (loss,) = mean_losses(run, every)
     model.eval()
     current = {name: value.clone() for name, value in model.state_dict().items()}
     if run.average:
@@ -232,19 +239,9 @@ def _evaluate(
     run.history.append(row | {"seconds": round(run.seconds, 3)})
 
 
-def mean_losses(run: Run, recipe: Course, every: int) -> list[float]:
-    """Return the mean loss, or that of each part, since the last row; the sum begins anew.
-
-    Raises:
-        TrainingDivergedError: it is not finite.
-    """
+def mean_losses(run: Run, every: int) -> list[float]:
+    """Return the mean loss, or that of each part, since the last row; the sum begins anew."""
     steps = (run.step - 1) % every + 1
     losses = [each / steps for each in run.loss_sum.reshape(-1).tolist()]
-    if not all(math.isfinite(each) for each in losses):
-        raise TrainingDivergedError(
-            f"{recipe.label}: the loss is {sum(losses)} within the {steps} steps before step "
-            f"{run.step}. Lower the learning rate or lengthen its warm-up; in adversarial "
-            "training, lengthen that of epsilon too. The last good state is kept."
-        )
     run.loss_sum.zero_()
     return losses

@@ -22,6 +22,7 @@ class Run:
         step: the step to take next.
         seconds: that it took so far, in this process and before.
         seconds_before: that it took in processes which were stopped.
+        saved: steps done when its state on disk was written; 0: there is none.
     """
 
     average: dict[str, Tensor]
@@ -32,6 +33,7 @@ class Run:
     step: int = 0
     seconds: float = 0.0
     seconds_before: float = 0.0
+    saved: int = 0
 
 
 def averaged(model: nn.Module, recipe: Recipe) -> dict[str, Tensor]:
@@ -79,4 +81,4 @@ def resume_run(run: Run, model: nn.Module, optimiser: Sgd, identity: str, path: 
     run.loss_sum.copy_(state.tensors["loss_sum"])
     for name in ("best_value", "history", "step", "seconds"):
         setattr(run, name, state.record[name])
-    run.seconds_before = run.seconds
+    run.seconds_before, run.saved = run.seconds, run.step

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from robust_transfer.training.loop import TrainingDivergedError
+from robust_transfer.training.divergence import TrainingDivergedError
 
 T = TypeVar("T")
 
