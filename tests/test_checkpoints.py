@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from robust_transfer.backbones.addresses import torchvision_address
@@ -17,6 +18,7 @@ from robust_transfer.backbones.weights import load_backbone, save_backbone
 from robust_transfer.config.released import released_models
 from robust_transfer.errors import DataError
 from robust_transfer.images.build import build_cache
+from robust_transfer.images.cache import load_cache
 from robust_transfer.training.score import evaluate_backbone
 from torch import nn
 
@@ -311,7 +313,8 @@ def scored(tmp_path, published):
     build_cache(source, "native", tmp_path / "cache", data_root=tmp_path, on_bad_image="stop")
     evaluate_backbone(
         tmp_path / "w.safetensors", outputs(tmp_path)["cost"], tmp_path / "cache",
-        evaluation={"attack_steps": 1, "relative_step_size": 1, "epsilons": [0.1], "images": 4},
+        evaluation={"attack": "apgd", "attack_steps": 1, "relative_step_size": 1,
+                    "epsilons": [0.1, 9.0], "images": 24},
         example_images=1, record=tmp_path / "scores.json", examples=tmp_path / "examples.npz",
         on_device_mb=1000,
     )  # fmt: skip
@@ -331,3 +334,14 @@ def test_weights_far_from_their_published_accuracy_are_refused(tmp_path):
 
 def test_weights_without_a_published_accuracy_are_scored_alone(tmp_path):
     assert "published_accuracy" not in scored(tmp_path, None)
+
+
+def test_whether_each_attacked_image_still_stands_is_kept(tmp_path):
+    record = scored(tmp_path, None)
+    assert (record["attack"], record["n_attacked"]) == ("apgd", 24)
+    with np.load(tmp_path / "examples.npz") as kept:
+        labels = load_cache(tmp_path / "cache").labels[kept["stands rows"]]
+        assert np.bincount(labels).tolist() == [2] * 12
+        for name, share in record["source_robust_accuracy"].items():
+            assert kept[f"stands epsilon {name}"].mean() == pytest.approx(share)
+    assert record["source_robust_accuracy"]["9"] == 0

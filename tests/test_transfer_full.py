@@ -151,14 +151,19 @@ def test_predictions_are_of_every_test_image_once(files):
     assert predictions.logits.shape == (40, 10)
 
 
-@pytest.mark.parametrize(("mode", "recipe"), [("fixed", FIXED), ("full", FULL)])
-def test_robustness_after_transfer_is_that_of_the_transferred_model(files, mode, recipe):
-    attack = {"epsilons": [2.0, 1e-6], "norm": "l2", "attack_steps": 3, "relative_step_size": 0.5,
+@pytest.mark.parametrize(
+    ("mode", "recipe", "name"), [("fixed", FIXED, "pgd"), ("full", FULL, "pgd"),
+                                 ("fixed", FIXED, "apgd")],
+)  # fmt: skip
+def test_robustness_after_transfer_is_that_of_the_transferred_model(files, mode, recipe, name):
+    attack = {"epsilons": [2.0, 1e-6], "norm": "l2", "attack": name, "attack_steps": 3,
+              "relative_step_size": 0.5,
               "images": 30}  # fmt: skip
-    (path,), (said,) = run_cell(files, f"robust{mode}", recipe | {"robustness": attack},
+    (path,), (said,) = run_cell(files, f"robust{mode}{name}", recipe | {"robustness": attack},
                                 cell(mode=mode))  # fmt: skip
     tiny, large = said["robustness"]
     assert (tiny["attack_epsilon"], large["attack_epsilon"]) == (1e-6, 2.0)
+    assert (large["attack"], large["attack_steps"]) == (name, 3)
     predictions = load_predictions(path)
     rows = attacked_rows(predictions.labels, 30)
     clean = (predictions.predicted == predictions.labels)[rows].mean()

@@ -7,6 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from robust_transfer.config.architectures import is_architecture
 from robust_transfer.config.values import (
+    AttackName,
     Count,
     NonNegative,
     Number,
@@ -182,8 +183,9 @@ class PretrainRecipe(Section):
 class Evaluation(Section):
     """How a backbone's accuracy under attack is measured, on the source."""
 
-    attack_steps: Count = Field(description="PGD steps")
-    relative_step_size: Positive = Field(description="step size / epsilon")
+    attack: AttackName = Field(description="which attack")
+    attack_steps: Count = Field(description="its steps: 10 to 50 of pgd, 100 of apgd")
+    relative_step_size: Positive = Field(description="step size / epsilon, of pgd")
     epsilons: Annotated[list[Positive], Unique] = Field(
         min_length=1, description="attack sizes, in the norm of the backbone"
     )

@@ -7,6 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from robust_transfer.config.pretrain import Augmentation, Norm
 from robust_transfer.config.values import (
+    AttackName,
     Count,
     CountOrZero,
     NonNegative,
@@ -150,8 +151,9 @@ class Robustness(Section):
         description="sizes, in pixel units of images in [0, 1]; an empty list: no attack"
     )
     norm: Norm = Field(description="in which the size of an attack is measured: l2 or linf")
-    attack_steps: Count = Field(description="PGD steps")
-    relative_step_size: Positive = Field(description="step size / epsilon")
+    attack: AttackName = Field(description="which attack")
+    attack_steps: Count = Field(description="its steps: 10 to 50 of pgd, 100 of apgd")
+    relative_step_size: Positive = Field(description="step size / epsilon, of pgd")
     images: Amount = Field(description="test images attacked, of all classes alike; all: every one")
 
 

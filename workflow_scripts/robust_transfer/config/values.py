@@ -185,6 +185,15 @@ Count = Annotated[Integer, Field(ge=1)]
 Several = Annotated[Integer, Field(ge=2)]
 CountOrZero = Annotated[Integer, Field(ge=0)]
 Seed = Annotated[Integer, Field(ge=0, lt=2**32)]  # what NumPy and torch both take
+AttackName = Annotated[
+    str,
+    OneOf(
+        {
+            "pgd": "projected gradient descent: quick, and what the robust networks trained on",
+            "apgd": "APGD-CE, then APGD-T on what still stands: the worst case of each image",
+        }
+    ),
+]
 Resolution = Annotated[str, BeforeValidator(parse_resolution)]
 Name = Annotated[str, AfterValidator(parse_name)]
 Unique = AfterValidator(without_repeats)

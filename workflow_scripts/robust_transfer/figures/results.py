@@ -51,7 +51,7 @@ _PLACE = ("mode", "resolution", "norm", "source", "protocol", "origin")
 POINTS = (*_PLACE, "dataset", "best_epsilon_place", *_MEASURES)
 PREDICTION = (*_PLACE, "measure", "n", "r", "p_value", "error", "error_of_median", "gain", "note")
 ROBUST = (
-    *ACCURACY[:11], "label_budget", "trainable_blocks", "selected_on", "attack_norm",
+    *ACCURACY[:11], "label_budget", "trainable_blocks", "selected_on", "attack", "attack_norm",
     "attack_epsilon", "attack_steps", "attacked_images", "clean_accuracy", "robust_accuracy",
 )  # fmt: skip
 DETECTION = (

@@ -144,6 +144,7 @@ def robust_columns(toy: Collection[str]) -> list[Column]:
             "Attack",
             False,
             lambda row: Cell(
+                f"{row.attack.upper()}-{count(row.attack_steps)}, "
                 f"{NORMS.get(row.attack_norm, row.attack_norm)} "
                 f"{epsilon_text(row.attack_epsilon, row.attack_norm)}",
                 float(row.attack_epsilon),

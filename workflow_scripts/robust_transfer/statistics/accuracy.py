@@ -32,7 +32,7 @@ TRANSFER_EXTRAS = (
 )  # fmt: skip
 #: Columns of robust_accuracy.csv.
 ROBUST = (
-    *IDENTITY, "backbone", "selected_on", "attack_norm", "attack_epsilon", "attack_steps",
+    *IDENTITY, "backbone", "selected_on", "attack", "attack_norm", "attack_epsilon", "attack_steps",
     "attacked_images", "clean_accuracy", "robust_accuracy",
 )  # fmt: skip
 #: What the rows of a table of accuracies are sorted by.

@@ -26,7 +26,7 @@ WORDS = frozenset({
     "architecture", "source", "norm", "dataset", "resolution", "mode", "protocol", "metric",
     "origin", "backbone", "source_robust_accuracy", "selected", "selected_on", "device",
     "replicate", "family", "note", "p_method", "unit", "candidates", "chosen", "term", "measure",
-    "best_robust", "best_standard", "label_budget", "trainable_blocks", "attack_norm",
+    "best_robust", "best_standard", "label_budget", "trainable_blocks", "attack", "attack_norm",
     "robust_origin", "standard_origin", "verdict", "value",
 })  # fmt: skip
 #: Columns that hold whole numbers, or nothing.

@@ -1,5 +1,6 @@
 """A few images, clean and attacked, for the report; and a few with logits, for the audit."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ def write_examples(
     labels: Tensor,
     *,
     attack: dict[str, Any],
+    stands: Mapping[str, Any],
     classes: tuple[str, ...],
     probe: Tensor,
 ) -> None:
@@ -31,10 +33,16 @@ def write_examples(
         images: (n, 3, height, width) uint8, on the model's device.
         labels: (n,) int64.
         attack: arguments of `pgd`; its `norm` and `epsilon` are written too.
+        stands: `rows`, the places in the cache of all attacked images, and for each epsilon by
+            name whether the model got each right, clean and attacked.
         classes: names of the classes.
         probe: (k, 3, height, width) uint8, images kept with their logits, so that an audit can
             ask the weights the same question again.
     """
+    stood: dict[str, Any] = {
+        f"stands {name}": np.asarray(each.cpu() if isinstance(each, Tensor) else each)
+        for name, each in stands.items()
+    }
     clean = as_pixels(images)
     attacked = pgd(model, clean, labels, **attack)
     with torch.inference_mode():
@@ -54,6 +62,7 @@ def write_examples(
             epsilon=np.array(attack["epsilon"]),
             probe_images=probe.permute(0, 2, 3, 1).cpu().numpy(),
             probe_logits=logits,
+            **stood,
         )
 
 

@@ -3,14 +3,14 @@
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from robust_transfer.attacks.evaluate import accuracy_under_attack
 from robust_transfer.attacks.folded import fold_batch_norm
+from robust_transfer.attacks.standing import standing
 from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.backbones.weights import load_backbone
 from robust_transfer.errors import DataError
@@ -64,8 +64,15 @@ def evaluate_backbone(
         on_device_mb=on_device_mb,
     )
     test = source.pool("test")
-    attacks = _attacks(header["norm"], evaluation)
-    scores = _scores(backbone, source, test, evaluation["images"], attacks)
+    rows, stands = _standing(backbone, source, test, header["norm"], evaluation)
+    scores = {
+        "source_accuracy": _share(right_over(test, rightly_classified(backbone))),
+        "source_robust_accuracy": {f"{each:g}": _share(right) for each, right in stands.items()},
+        "attack": evaluation["attack"],
+        "attack_steps": evaluation["attack_steps"],
+        "n_test": len(test),
+        "n_attacked": len(rows),
+    }
     scores |= against_published(header, scores["source_accuracy"], len(test), where=weights)
     write_json(record, _about(header) | _cost(cost) | scores)
     chosen = attacked_rows(np.asarray(source.cache.labels)[source.test], example_images)
@@ -77,33 +84,24 @@ def evaluate_backbone(
         backbone,
         images[:n],
         labels[:n],
-        attack=list(attacks.values())[-1],
+        attack=_strongest(header["norm"], evaluation),
+        stands={"rows": source.test[rows]} | {f"epsilon {e:g}": v for e, v in stands.items()},
         classes=source.classes,
         probe=images[n:],
     )
 
 
-def _scores(
-    backbone: Backbone,
-    source: Source,
-    test: Pool,
-    wanted: int | Literal["all"],
-    attacks: dict[str, dict[str, Any]],
-) -> dict[str, Any]:
-    """Measure accuracy on the test split, and under each attack on some of its images."""
-    rows = attacked_rows(np.asarray(source.cache.labels)[source.test], wanted)
+def _standing(
+    backbone: Backbone, source: Source, test: Pool, norm: str, evaluation: dict[str, Any]
+) -> tuple[np.ndarray, dict[float, Tensor]]:
+    """Attack some test images: return which, and for each epsilon whether each still stands."""
+    rows = attacked_rows(np.asarray(source.cache.labels)[source.test], evaluation["images"])
     attacked = test if len(rows) == len(test) else source.pool("test", rows=rows)
-    stands, fast = partial(accuracy_under_attack, backbone), fold_batch_norm(backbone)
-    robust = {
-        name: _share(right_over(attacked, partial(stands, stand_in=fast, **attack)))
-        for name, attack in attacks.items()
-    }
-    return {
-        "source_accuracy": _share(right_over(test, rightly_classified(backbone))),
-        "source_robust_accuracy": robust,
-        "n_test": len(test),
-        "n_attacked": len(rows),
-    }
+    ask = partial(
+        standing, backbone, attack=evaluation, norm=norm, stand_in=fold_batch_norm(backbone)
+    )
+    epsilons = sorted(evaluation["epsilons"])
+    return rows, {each: right_over(attacked, partial(ask, epsilon=each)) for each in epsilons}
 
 
 def against_published(
@@ -141,17 +139,12 @@ def _share(right: Tensor) -> float:
     return float(right.float().mean())
 
 
-def _attacks(norm: str, evaluation: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the arguments of PGD at each epsilon, weakest first."""
-    return {
-        f"{epsilon:g}": {
-            "norm": norm,
-            "epsilon": epsilon,
-            "step_size": evaluation["relative_step_size"] * epsilon,
-            "steps": evaluation["attack_steps"],
-        }
-        for epsilon in sorted(evaluation["epsilons"])
-    }
+def _strongest(norm: str, evaluation: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of PGD at the largest epsilon, for the images that are shown."""
+    epsilon = max(evaluation["epsilons"])
+    step_size = evaluation["relative_step_size"] * epsilon
+    return {"norm": norm, "epsilon": epsilon, "step_size": step_size,
+            "steps": evaluation["attack_steps"]}  # fmt: skip
 
 
 def _about(header: dict[str, Any]) -> dict[str, Any]:

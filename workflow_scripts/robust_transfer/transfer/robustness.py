@@ -4,14 +4,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from robust_transfer.attacks.evaluate import accuracy_under_attack
 from robust_transfer.attacks.folded import fold_batch_norm
+from robust_transfer.attacks.standing import standing
 
 
 def attack_transferred(
     model: nn.Module, images: Tensor, labels: Tensor, attack: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Attack test images of a transferred model with PGD.
+    """Attack test images of a transferred model.
 
     Args:
         model: maps images in [0, 1] to logits; normalises inside.
@@ -20,23 +20,18 @@ def attack_transferred(
         attack: `transfer.robustness` of the config.
 
     Returns:
-        For each epsilon: `attack_norm`, `attack_epsilon`, `attack_steps`, `attacked_images` and
-        `robust_accuracy`, the share of images right when clean and when attacked, in [0, 1].
+        For each epsilon: `attack`, `attack_norm`, `attack_epsilon`, `attack_steps`,
+        `attacked_images` and `robust_accuracy`, the share of images right when clean and
+        when attacked, in [0, 1].
     """
     found, fast = [], fold_batch_norm(model)
     for epsilon in sorted(attack["epsilons"]):
-        right = accuracy_under_attack(
-            model,
-            images,
-            labels,
-            stand_in=fast,
-            norm=attack["norm"],
-            epsilon=epsilon,
-            step_size=attack["relative_step_size"] * epsilon,
-            steps=attack["attack_steps"],
+        right = standing(
+            model, images, labels, attack, norm=attack["norm"], epsilon=epsilon, stand_in=fast
         )
         found.append(
             {
+                "attack": attack["attack"],
                 "attack_norm": attack["norm"],
                 "attack_epsilon": epsilon,
                 "attack_steps": attack["attack_steps"],
