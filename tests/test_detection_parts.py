@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from detection_subjects import CPU, RECIPE, detector, same, toy_scenes, train
+from robust_transfer.batches import TooLittleMemoryError
 from robust_transfer.detection.batches import SceneReader, scene_batches
 from robust_transfer.detection.training import DetectionStep, DetectorRecipe
-from robust_transfer.training.parts import TooLittleMemoryError, even_parts
+from robust_transfer.training.parts import even_parts
 from robust_transfer.training.randomness import derived_seed
 from robust_transfer.training.sgd import Sgd
 

@@ -211,6 +211,13 @@ def test_cosine_learning_rate_rises_to_its_peak_and_falls_to_zero():
     assert 0 < rates[-1] < 0.001
 
 
+def test_step_learning_rate_rises_first_where_a_warm_up_is_asked_for():
+    rates = [learning_rate(step, 90, peak=0.1, schedule="step", warmup=0.1) for step in range(90)]
+    assert rates[:9] == pytest.approx([0.1 * (step + 1) / 9 for step in range(9)])
+    assert rates[9] == rates[29] == 0.1
+    assert rates[30] == pytest.approx(0.01)
+
+
 def test_step_learning_rate_falls_tenfold_after_each_third_as_the_paper():
     rates = [learning_rate(step, 90, peak=0.1, schedule="step", warmup=0) for step in range(90)]
     assert rates[0] == rates[29] == 0.1

@@ -4,18 +4,21 @@ import itertools
 
 import pytest
 import torch
+from robust_transfer.attacks.apgd import evaluate_ensemble
+from robust_transfer.attacks.evaluate import accuracy_under_attack
 from robust_transfer.attacks.folded import FoldedAttackModel
 from robust_transfer.attacks.pgd import pgd
-from robust_transfer.attacks.single_step import n_fgsm
+from robust_transfer.attacks.single_step import fgsm_rs, n_fgsm
 from robust_transfer.attacks.trades import trades_inner
+from robust_transfer.batches import TooLittleMemoryError
 from robust_transfer.config.check import check_config
 from robust_transfer.errors import ConfigError
 from robust_transfer.training import compiling, recipes, step
 from robust_transfer.training.augmentation import augmentation
 from robust_transfer.training.compiling import may_pay
+from robust_transfer.training.evaluation import logits_of
 from robust_transfer.training.loop import fit
 from robust_transfer.training.losses import training_loss
-from robust_transfer.training.parts import TooLittleMemoryError
 from robust_transfer.training.recipes import TrainingAttack, passes, pretraining_recipe
 from robust_transfer.training.sgd import Sgd
 from robust_transfer.training.step import Recipe, TrainingStep
@@ -24,7 +27,8 @@ from torch import nn
 from torch.nn import functional as F
 
 EPSILON, STEPS = 0.5, 10
-METHODS = ("pgd", "trades", "nfgsm")
+SMALL = {"norm": "l2", "epsilon": EPSILON, "step_size": 0.2, "steps": 2}
+METHODS = ("pgd", "trades", "fgsm_rs", "nfgsm")
 
 
 def batch(n=12):
@@ -54,6 +58,7 @@ def test_each_method_attacks_the_folded_copy_as_its_function_attacks_the_model(m
     expected = {
         "pgd": lambda: pgd(model, clean, labels, random_start=True, **steps, **shared),
         "trades": lambda: trades_inner(model, clean, labels, **steps, **shared),
+        "fgsm_rs": lambda: fgsm_rs(model, clean, labels, **shared),
         "nfgsm": lambda: n_fgsm(model, clean, labels, **shared),
     }[method]()
     found = attack(model, clean, labels, last, seeded())
@@ -321,3 +326,54 @@ def test_what_compiles_to_something_slower_or_not_at_all_stays_eager(monkeypatch
     slower, failed = capsys.readouterr().err.splitlines()
     assert "0.50 times as fast; eager" in slower
     assert "not compiled" in failed
+
+
+@pytest.mark.parametrize("most", [5, 1])
+def test_evaluation_goes_on_in_smaller_batches_where_memory_is_short(most, capsys):
+    (images, labels), model = batch(), network().eval()
+    logits, stands = logits_of(model, images), accuracy_under_attack(model, images, labels, **SMALL)
+    robust = evaluate_ensemble(model, images, labels, norm="l2", epsilon=EPSILON, steps=2).robust
+    SmallMemory(model, most)
+    torch.testing.assert_close(logits_of(model, images), logits)
+    assert torch.equal(accuracy_under_attack(model, images, labels, **SMALL), stands)
+    again = evaluate_ensemble(model, images, labels, norm="l2", epsilon=EPSILON, steps=2).robust
+    assert torch.equal(again, robust)
+    assert f"too little GPU memory: {3 if most == 5 else 1} images" in capsys.readouterr().err
+
+
+def test_evaluation_of_one_image_that_does_not_fit_is_an_error():
+    model = network()
+    SmallMemory(model, 0)
+    with pytest.raises(TooLittleMemoryError, match="one image in this network"):
+        logits_of(model, batch()[0])
+
+
+def test_a_batch_is_augmented_in_parts_where_memory_is_short_by_the_same_numbers():
+    """A third of a batch that three processes share, in parts of at most three images."""
+    whole = augmentation("imagenet")
+
+    class Short:
+        def share(self, images, generator, *, n, rows):
+            if len(images) > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return whole.share(images, generator, n=n, rows=rows)
+
+    images, _ = batch(8)
+    for rows, n in ((slice(None), 8), (slice(1, None, 3), 24)):
+        found = []
+        for augment in (whole, Short()):
+            recipe = Recipe(steps=1, batch_size=8, learning_rate=lambda step: 0.1, momentum=0.9,
+                            weight_decay=0.0, augment=augment, identity="test")  # fmt: skip
+            model = network()
+            step = TrainingStep(model, recipe, Sgd(model.parameters(), momentum=0.9,
+                                                   weight_decay=0.0), seed=3)  # fmt: skip
+            found.append(step._augmented(images, 0, n, rows))
+        torch.testing.assert_close(found[1], found[0])
+
+
+@pytest.mark.parametrize("label", [3, -1])
+def test_labels_that_the_model_has_no_output_for_are_refused_in_evaluation(label):
+    images, labels = batch()
+    labels[4] = label
+    with pytest.raises(ValueError, match=r"labels span .* 3 outputs: expected 0 to 2"):
+        accuracy_under_attack(network().eval(), images, labels, **SMALL)

@@ -18,6 +18,7 @@ from robust_transfer.attacks.surroundings import (
     prepared,
 )
 from robust_transfer.attacks.threat import ThreatModel, threat_model
+from robust_transfer.batches import by_batches
 
 Run = tuple[str, int]  # loss, rank of the target among the wrong classes
 Starts = Callable[[int, Tensor, Tensor], Tensor]  # number of run, rows, their images
@@ -120,7 +121,7 @@ def evaluate_ensemble(
         steps: of each run.
         restarts: random starts for each loss and target.
         max_targets: wrong classes that APGD-T aims at, at most; never more than classes - 1.
-        batch_size: images at a time.
+        batch_size: images at a time; fewer where a GPU's memory is too small.
         seed: of the random starts.
 
     Returns:
@@ -135,16 +136,17 @@ def evaluate_ensemble(
     threat = threat_model(norm)
     ranks = [("ce", 0)] + [("dlr-targeted", rank) for rank in range(max_targets)]
     runs = [run for run in ranks for _ in range(restarts)]
-    results = []
-    for first in range(0, len(images), batch_size):
-        batch = slice(first, first + batch_size)
-        x, y = prepared(as_floats(images[batch]), labels[batch], check=True)
-        starts = _own_starts(threat, epsilon, seed, first)
+
+    def ask(rows: slice) -> Robustness:
+        x, y = prepared(as_floats(images[rows]), labels[rows], check=True)
+        starts = _own_starts(threat, epsilon, seed, rows.start)
         with attacked(model) as module:
             right = logits_without_graph(module, x).argmax(1) == y
-            results.append(
-                _worst_case(module, x, y, right, runs, starts, threat, epsilon, steps, until=True)
+            return _worst_case(
+                module, x, y, right, runs, starts, threat, epsilon, steps, until=True
             )
+
+    results = by_batches(ask, len(images), batch_size)
     if not results:
         return Robustness(torch.zeros(0, dtype=torch.bool), as_floats(images))
     return Robustness(

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from robust_transfer.attacks.pgd import pgd
-from robust_transfer.attacks.surroundings import attacked, logits_without_graph
+from robust_transfer.attacks.surroundings import attacked, check_labels, logits_without_graph
+from robust_transfer.batches import by_batches
 
 
 def accuracy_under_attack(
@@ -29,21 +30,27 @@ def accuracy_under_attack(
         images: (n, ...) uint8, or floats in [0, 1]; on the model's device.
         labels: (n,) int64 class indices, same device.
         attack: called as `attack(model, images, labels, **arguments)`.
-        batch_size: images at a time.
+        batch_size: images at a time; fewer where a GPU's memory is too small.
         restarts: runs of the attack, each on the images that stood the ones before; more than
             one makes sense with a random start.
         stand_in: what the attack is given in the model's place, such as its folded copy, which is
             quicker; whether an image is right is asked of the model itself.
         **arguments: of the attack (`norm`, `epsilon`, ...).
 
+    Raises:
+        ValueError: a label that the model has no output for, or images outside [0, 1].
+
     Returns:
         (n,) bool: right on the clean image and after every run. Its mean is the accuracy under
         attack.
     """
-    batches = zip(images.split(batch_size), labels.split(batch_size), strict=True)
     target = model if stand_in is None else stand_in
     run = partial(attack, target, **arguments)
-    right = [_right_in_all(model, as_floats(x), y, run, restarts) for x, y in batches]
+
+    def ask(rows: slice) -> Tensor:
+        return _right_in_all(model, as_floats(images[rows]), labels[rows], run, restarts)
+
+    right = by_batches(ask, len(images), batch_size)
     return torch.cat(right) if right else torch.zeros(0, dtype=torch.bool)
 
 
@@ -75,7 +82,9 @@ def correct(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         (batch,) bool.
     """
     with attacked(model) as module:
-        return logits_without_graph(module, images).argmax(1) == labels
+        logits = logits_without_graph(module, images)
+    check_labels(labels, logits)
+    return logits.argmax(1) == labels
 
 
 def as_floats(images: Tensor) -> Tensor:

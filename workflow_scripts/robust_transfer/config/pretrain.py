@@ -48,6 +48,7 @@ Method = Annotated[
         {
             "pgd": "the loss of PGD-perturbed images, as the paper",
             "trades": "the clean loss, and how far the attacked prediction is from the clean one",
+            "fgsm_rs": "the loss after one step of 1.25 epsilon from a random point of the ball",
             "nfgsm": "the loss after strong noise and one gradient step: a third of the cost",
         }
     ),
@@ -167,7 +168,7 @@ class PretrainRecipe(Section):
     epsilon_warmup: Share = Field(description="share of the steps in which epsilon rises from 0")
     method: Method = Field(description="of training at an epsilon above 0")
     attack_steps: Count = Field(
-        description="steps of the attack, in training (nfgsm takes one) and on validation"
+        description="steps of the attack, in training (the *fgsm* take one) and on validation"
     )
     relative_step_size: Positive = Field(description="step size / epsilon")
     random_start: bool = Field(description="start each attack at a random point of the ball")

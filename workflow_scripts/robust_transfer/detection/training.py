@@ -15,6 +15,7 @@ from robust_transfer.detection.batches import SceneReader, Scenes, flips, scene_
 from robust_transfer.detection.detector import Detector
 from robust_transfer.errors import ConfigError, DataError
 from robust_transfer.scenes.cache import SceneCache
+from robust_transfer.training.device import half_precision
 from robust_transfer.training.divergence import Watch
 from robust_transfer.training.loop import batch_at, mean_losses, run_steps, said, size_of_batch
 from robust_transfer.training.parts import LossOfRows, Parts
@@ -220,10 +221,9 @@ class DetectionStep:
         seed_modules(sampling, images[0].device)
         self.detector.train()
         device = images[0].device
-        half = device.type == "cuda" and torch.cuda.is_bf16_supported()
 
         def losses_of(rows: slice) -> Tensor:
-            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            with half_precision(device):
                 return self.detector.losses(images[rows], targets[rows])
 
         return losses_of

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from robust_transfer.training import imagenet_augmentation as imagenet
+from robust_transfer.training.device import sent
 from robust_transfer.training.pixels import as_pixels
 
 Drawn = dict[str, Tensor]  # random numbers by name, one row an image
@@ -75,7 +76,7 @@ def _shift(images: Tensor, drawn: Drawn) -> Tensor:
     """Move each image by up to an eighth of its side; the edge is continued by reflection."""
     n, channels, height, width = images.shape
     pad = _pad(height)
-    down, right = (drawn[name].to(images.device) for name in ("down", "right"))
+    down, right = (sent(drawn[name], images.device) for name in ("down", "right"))
     rows = _reflected(torch.arange(height, device=images.device) + down - pad, height)
     columns = _reflected(torch.arange(width, device=images.device) + right - pad, width)
     first = height * torch.arange(n, device=images.device).view(n, 1)

@@ -19,6 +19,22 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def half_precision(device: torch.device) -> torch.autocast:
+    """Return a context in which networks compute in bfloat16 on GPUs that have it, else as ever."""
+    has_it = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.autocast(device.type, torch.bfloat16, enabled=has_it)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Put a small tensor of the CPU on a device; a GPU takes it while it computes on.
+
+    From memory that is not pinned a GPU copies only once all its work is done.
+    """
+    if device.type != "cuda" or tensor.is_cuda:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 def use_threads(threads: int) -> None:
     """Let torch use as many CPU threads as the job was given, and no more than there are CPUs.
 

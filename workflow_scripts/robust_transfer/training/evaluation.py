@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from robust_transfer.batches import by_batches
+from robust_transfer.training.device import half_precision
 from robust_transfer.training.pixels import as_pixels
 from robust_transfer.training.pool import Pool
 
@@ -24,9 +26,13 @@ def logits_of(model: nn.Module, images: Tensor) -> Tensor:
         (n, classes) float32, on the same device.
     """
     model.eval()
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda):
-        batches = [model(as_pixels(batch)).float() for batch in images.split(BATCH)]
-    return torch.cat(batches)
+
+    def ask(rows: slice) -> Tensor:
+        return model(as_pixels(images[rows])).float()
+
+    with half_precision(images.device):
+        answers = by_batches(ask, len(images), BATCH)
+        return torch.cat(answers) if answers else ask(slice(0))
 
 
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:

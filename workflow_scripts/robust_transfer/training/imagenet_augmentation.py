@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor
 
+from robust_transfer.training.device import sent
 from robust_transfer.training.pixels import as_pixels
 
 SCALE = (0.08, 1.0)  # share of the image's area that a crop takes
@@ -61,7 +62,7 @@ def apply(images: Tensor, drawn: dict[str, Tensor], *, size: int) -> Tensor:
     Returns:
         (n, 3, size, size) float32 in [0, 1], channels last in memory.
     """
-    numbers = {name: each.to(images.device, non_blocking=True) for name, each in drawn.items()}
+    numbers = {name: sent(each, images.device) for name, each in drawn.items()}
     cropped = crop_and_resize(as_pixels(images), numbers["box"], size=size)
     coloured = jitter(mirror(cropped, numbers["mirrored"]), numbers["factors"], numbers["order"])
     lit = (coloured + numbers["light"].view(-1, 3, 1, 1)).clamp(0, 1)
@@ -75,7 +76,7 @@ def mirror(images: Tensor, mirrored: Tensor) -> Tensor:
         images: (n, 3, h, w).
         mirrored: (n,) bool.
     """
-    return torch.where(mirrored.to(images.device).view(-1, 1, 1, 1), images.flip(3), images)
+    return torch.where(sent(mirrored, images.device).view(-1, 1, 1, 1), images.flip(3), images)
 
 
 def _boxes(n: int, height: int, width: int, generator: torch.Generator) -> Tensor:
@@ -157,8 +158,8 @@ def _black(images: Tensor) -> Tensor:
 
 
 def _grey(images: Tensor) -> Tensor:
-    weights = torch.tensor(GREY, device=images.device).view(1, 3, 1, 1)
-    return (images * weights).sum(1, keepdim=True)
+    red, green, blue = images.split(1, dim=1)
+    return GREY[0] * red + GREY[1] * green + GREY[2] * blue
 
 
 def _mean_grey(images: Tensor) -> Tensor:

@@ -7,14 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from robust_transfer.errors import UserError
+from robust_transfer.batches import TooLittleMemoryError
 from robust_transfer.training.sgd import Sgd
 
 LossOfRows = Callable[[slice], Tensor]
-
-
-class TooLittleMemoryError(UserError):
-    """The GPU cannot hold the training of even one image."""
 
 
 class Parts:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robust_transfer.images.cache import ImageCache
-from robust_transfer.training.device import to_device
+from robust_transfer.training.device import sent, to_device
 from robust_transfer.training.squares import squares
 
 Batch = tuple[Tensor, Tensor]
@@ -53,7 +53,7 @@ class Resident:
     def batches(self, order: Iterable[Tensor]) -> Iterator[Batch]:
         """Yield the images and labels at each tensor of positions."""
         for positions in order:
-            chosen = positions.to(self.labels.device)
+            chosen = sent(positions, self.labels.device)
             yield _selected(self.images, chosen), self.labels[chosen]
 
 
@@ -98,7 +98,7 @@ class Streamed:
 
         reader = _Reader(self.cache, self.rows, self.size)
         for images in read_ahead(reader, asked(), workers=self.workers, device=device):
-            positions = kept.pop(0).to(device)
+            positions = sent(kept.pop(0), device)
             on_device = images.to(device, non_blocking=True).permute(0, 3, 1, 2)
             yield on_device, self.labels[positions]
 

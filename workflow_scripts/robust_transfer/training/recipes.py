@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from robust_transfer.attacks.folded import FoldedAttackModel
 from robust_transfer.attacks.pgd import pgd
-from robust_transfer.attacks.single_step import n_fgsm
+from robust_transfer.attacks.single_step import fgsm_rs, n_fgsm
 from robust_transfer.attacks.trades import trades_inner
 from robust_transfer.training.augmentation import augmentation
 from robust_transfer.training.compiling import may_pay, quicker
@@ -65,7 +65,7 @@ class TrainingAttack:
     """Perturbs the batches of one run, on a frozen and folded copy of its model.
 
     Args:
-        recipe: `method` (`pgd`, `trades` or `nfgsm`) and the keys of that method.
+        recipe: `method` (`pgd`, `trades`, `fgsm_rs` or `nfgsm`) and the keys of that method.
         norm: of the ball.
         epsilon: its radius once the warm-up is over, above 0.
         steps: optimiser steps of the run.
@@ -96,6 +96,8 @@ class TrainingAttack:
         if recipe["method"] == "nfgsm":
             noise = recipe["nfgsm_noise"]
             return n_fgsm(fast, images, labels, relative_noise=noise, **shared)
+        if recipe["method"] == "fgsm_rs":
+            return fgsm_rs(fast, images, labels, **shared)
         shared |= {"step_size": recipe["relative_step_size"] * size}
         shared |= {"steps": recipe["attack_steps"]}
         if recipe["method"] == "trades":
@@ -165,6 +167,7 @@ def passes(recipe: dict[str, Any], *, epsilon: float) -> int:
     by_method = {
         "pgd": recipe["attack_steps"] + 1,
         "trades": recipe["attack_steps"] + 3,  # the clean image in the attack and in the loss
+        "fgsm_rs": 2,
         "nfgsm": 2,
     }
     return by_method[recipe["method"]]

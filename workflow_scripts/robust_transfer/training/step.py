@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from robust_transfer.batches import by_batches
 from robust_transfer.training.augmentation import Augments
 from robust_transfer.training.compiling import may_pay, quicker
+from robust_transfer.training.device import half_precision
 from robust_transfer.training.losses import training_loss
 from robust_transfer.training.parts import LossOfRows, Parts
 from robust_transfer.training.processes import ALONE, Processes
@@ -64,8 +66,8 @@ class Recipe:
             on clean images.
         trades_beta: weight of TRADES' divergence beside the clean loss; 0: the loss of the
             perturbed images alone.
-        weight_average: decay a step of the moving average of the weights that is evaluated and
-            kept in place of the weights; 0: none.
+        weight_average: decay a step of the moving average of the weights that is evaluated, and
+            kept as the best, in place of the weights; the last weights are their own; 0: none.
         compile: `auto`: the forward and backward pass of training are compiled where that is
             quicker; `off`.
         select_by: the metric, out of `evaluate`, whose best value is kept.
@@ -147,13 +149,26 @@ class TrainingStep:
             TooLittleMemoryError: one image at a time is too much.
         """
         n, rows = n or len(images), self.processes.rows
-        generator = derived_generator(self.seed, "augmentation", step)
-        pixels = self.recipe.augment.share(images, generator, n=n, rows=rows)
+        pixels = self._augmented(images, step, n, rows)
         loss = self.parts.gradients(lambda: self._attempt(pixels, labels, step), len(pixels), n=n)
         loss = self.processes.sum_gradients(self.optimiser.parameters, loss)
         self.processes.share_statistics(self.model)
         self.optimiser.step(self.recipe.learning_rate(step))
         return loss
+
+    def _augmented(self, images: Tensor, step: int, n: int, rows: slice) -> Tensor:
+        """Augment this process's share; in parts where memory is short, by the same numbers."""
+        places = range(n)[rows]
+
+        def some(part: slice) -> Tensor:
+            generator = derived_generator(self.seed, "augmentation", step)
+            taken = places[part]
+            return self.recipe.augment.share(
+                images[part], generator, n=n, rows=slice(taken.start, taken.stop, taken.step)
+            )
+
+        answers = by_batches(some, len(images), len(images))
+        return answers[0] if len(answers) == 1 else torch.cat(answers)
 
     def _attempt(self, pixels: Tensor, labels: Tensor, step: int) -> LossOfRows:
         """Seed the step; return what maps rows of the share to their mean loss."""
@@ -165,7 +180,7 @@ class TrainingStep:
     def _loss(self, clean: Tensor, labels: Tensor, step: int, generator: torch.Generator) -> Tensor:
         """Attack some images and return their mean loss, with its graph."""
         recipe = self.recipe
-        with torch.autocast(clean.device.type, torch.bfloat16, enabled=clean.is_cuda):
+        with half_precision(clean.device):
             perturbed = clean
             if recipe.attack is not None:
                 perturbed = recipe.attack(self.model, clean, labels, step, generator)
