@@ -3,6 +3,7 @@
 import pytest
 import torch
 from robust_transfer.attacks import FoldedAttackModel, pgd
+from robust_transfer.attacks.evaluate import accuracy_under_attack
 from robust_transfer.attacks.folded import fold_batch_norm
 from robust_transfer.backbones.architectures import make_backbone
 from torch import Tensor, nn
@@ -64,6 +65,32 @@ def test_an_attack_on_the_folded_network_equals_that_on_the_eager_one(norm):
     labels = torch.arange(4) % 5
     losses = [F.cross_entropy(model.eval()(x), labels) for x in (fast, slow)]
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("norm", "epsilon"), [("l2", 0.5), ("linf", 0.02)])
+def test_accuracy_under_attack_of_the_folded_copy_is_that_of_the_network_itself(norm, epsilon):
+    """On 300 images, of which the attack breaks some: at most one verdict may differ."""
+    colours = torch.rand(5, 3, 1, 1, generator=torch.Generator().manual_seed(5))
+    labels = torch.arange(300) % 5
+    noise = torch.randn(300, 3, 32, 32, generator=torch.Generator().manual_seed(6))
+    images = (colours[labels] + 0.35 * noise).clamp(0, 1)
+    model = make_backbone(
+        "resnet_small", classes=5, image_size=32, mean=[0.4] * 3, std=[0.2] * 3, seed=0
+    )
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    for rows in torch.arange(300).split(50):
+        optimiser.zero_grad()
+        F.cross_entropy(model.train()(images[rows]), labels[rows]).backward()
+        optimiser.step()
+    folded = FoldedAttackModel(model)
+    assert folded.folded == 9
+    size = {"norm": norm, "epsilon": epsilon, "step_size": epsilon / 4, "steps": 10}
+    eager, fast = (
+        accuracy_under_attack(model, images, labels, stand_in=each, **size)
+        for each in (None, folded)
+    )
+    assert 0.05 < eager.float().mean() < 0.95
+    assert int((eager != fast).sum()) <= 1
 
 
 def test_a_refreshed_copy_follows_training_and_another_does_not():

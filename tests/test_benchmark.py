@@ -28,7 +28,6 @@ from robust_transfer.benchmark.variants import (
     make_step,
     reason_against,
 )
-from robust_transfer.errors import ConfigError
 
 CPU = torch.device("cpu")
 SMALL = Case("resnet_small", 32, "pgd-3")
@@ -191,7 +190,7 @@ def test_the_command_writes_a_row_a_variant_and_a_page(
 
 
 def test_nothing_to_measure_is_an_error(tmp_path):
-    with pytest.raises(ConfigError, match="resnet50"):
+    with pytest.raises(SystemExit, match="resnet50"):
         main(["--out", str(tmp_path), "--network", "resnet1000"])
 
 

@@ -102,8 +102,9 @@ def test_the_moving_average_is_what_is_evaluated_and_kept_as_the_best(tmp_path):
                 average[name].mul_(decay).add_(value, alpha=1 - decay)
 
     common = {"seed": 1, "evaluate_every": STEPS}
-    fit(plain, images, labels, recipe(weight_average=0.0),
-        evaluate=lambda model: {"validation_accuracy": 0.5}, state_path=tmp_path / "a", after_step=follow, **common)  # fmt: skip
+    without = recipe(weight_average=0.0)
+    fit(plain, images, labels, without, evaluate=lambda model: {"validation_accuracy": 0.5},
+        state_path=tmp_path / "a", after_step=follow, **common)  # fmt: skip
     averaged = network()
     run = fit(averaged, images, labels, recipe(weight_average=decay), evaluate=evaluate,
               state_path=tmp_path / "b", **common)  # fmt: skip

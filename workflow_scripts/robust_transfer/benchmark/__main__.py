@@ -4,9 +4,11 @@ It needs torch, torchvision and NumPy; what torchattacks would show is left out 
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from robust_transfer.benchmark.run import SECONDS, run_benchmark
+from robust_transfer.errors import UserError
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -26,6 +28,15 @@ def main(arguments: list[str] | None = None) -> None:
         help="on a CPU: start the others too as this project's jobs are, not as scripts are",
     )  # fmt: skip
     given = parser.parse_args(arguments)
+    try:
+        measure(given)
+    except UserError as error:
+        sys.exit(str(error))
+    print((given.out / "training.md").read_text(encoding="utf-8"))
+
+
+def measure(given: argparse.Namespace) -> None:
+    """Measure what the command line asks for."""
     run_benchmark(
         training=given.out / "training.csv",
         left_out=given.out / "left_out.csv",
@@ -36,7 +47,6 @@ def main(arguments: list[str] | None = None) -> None:
         methods=given.method,
         others_as_jobs=given.others_as_jobs,
     )
-    print((given.out / "training.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

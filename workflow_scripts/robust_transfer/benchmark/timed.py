@@ -34,7 +34,9 @@ class TimedSteps:
             Seconds of the second time; bytes of memory at the peak, None where they are unknown.
         """
         memory = PeakMemory(self.device)
-        step = make_step(variant, case, batch_size, self.device, self.kept)
+        # What is compiled is worth keeping; on a CPU nothing is, and each case builds its own.
+        kept = self.kept if self.device.type == "cuda" else None
+        step = make_step(variant, case, batch_size, self.device, kept)
         self.steps[variant] = step
         seconds_of(step, self.device)
         return seconds_of(step, self.device), memory.bytes()
