@@ -178,6 +178,11 @@ MISTAKES = {
         "seed 0): pretrain.backbones[0] gives it too. Each backbone is trained once: remove it "
         "from one of the two entries.",
     ),
+    "grey levels for pixels": (
+        {"pretrain.backbones": [entry(norm="linf", epsilon=[0, 8, 16])]},
+        "config.yaml, pretrain.backbones[0].epsilon: 8 in the norm linf, where any image is within "
+        "1 of any other. Epsilon is in units of pixels in [0, 1]: for grey levels write 8/255.",
+    ),
     "backbones of one name": (
         {"pretrain.backbones": [entry(epsilon=[0]), entry(epsilon=["8/255"]),
                                 entry(epsilon=[0.0314])]},

@@ -142,5 +142,5 @@ def check_sizes(**sizes: float) -> None:
         ValueError: names the first one that is wrong.
     """
     for name, value in sizes.items():
-        if not 0 <= value < float("inf"):
-            raise ValueError(f"{name} is {value}, expected a number from 0.")
+        if not isinstance(value, int | float) or not 0 <= value < float("inf"):
+            raise ValueError(f"{name} is {value!r}, expected a number from 0.")

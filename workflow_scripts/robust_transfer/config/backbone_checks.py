@@ -31,19 +31,30 @@ def read_backbones(config: dict[str, Any]) -> list[tuple[int, Backbone]]:
 
 
 def check_backbones(config: dict[str, Any]) -> Iterator[Problem]:
-    """Yield pairs of entries that give the same backbone, or two of the same name.
+    """Yield pairs of entries of one backbone or name, and epsilons in grey levels.
 
     Args:
         config: may be wrong elsewhere.
     """
     first: dict[str, tuple[int, Backbone]] = {}
-    told = set()
+    told, far = set(), set()
     for place, backbone in read_backbones(config):
+        if backbone.norm == "linf" and backbone.epsilon > 1 and place not in far:
+            far.add(place)
+            yield _beyond_all_images(place, backbone)
         earlier_place, earlier = first.setdefault(backbone.name, (place, backbone))
         if earlier is backbone or (earlier_place, place) in told:
             continue
         told.add((earlier_place, place))  # one message a pair, not one a backbone
         yield _same(earlier_place, earlier, place, backbone)
+
+
+def _beyond_all_images(place: int, backbone: Backbone) -> Problem:
+    return Problem(
+        f"pretrain.backbones[{place}].epsilon",
+        f"{backbone.epsilon:g} in the norm linf, where any image is within 1 of any other",
+        f"Epsilon is in units of pixels in [0, 1]: for grey levels write {backbone.epsilon:g}/255.",
+    )
 
 
 def _same(earlier_place: int, earlier: Backbone, place: int, backbone: Backbone) -> Problem:
