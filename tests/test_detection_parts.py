@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from detection_subjects import CPU, RECIPE, detector, same, toy_scenes, train
-from robust_transfer.batches import TooLittleMemoryError
+from robust_transfer.attacks.batches import TooLittleMemoryError
 from robust_transfer.detection.batches import SceneReader, scene_batches
 from robust_transfer.detection.training import DetectionStep, DetectorRecipe
 from robust_transfer.training.parts import even_parts

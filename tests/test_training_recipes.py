@@ -5,12 +5,12 @@ import itertools
 import pytest
 import torch
 from robust_transfer.attacks.apgd import evaluate_ensemble
+from robust_transfer.attacks.batches import TooLittleMemoryError
 from robust_transfer.attacks.evaluate import accuracy_under_attack
 from robust_transfer.attacks.folded import FoldedAttackModel
 from robust_transfer.attacks.pgd import pgd
 from robust_transfer.attacks.single_step import fgsm_rs, n_fgsm
 from robust_transfer.attacks.trades import trades_inner
-from robust_transfer.batches import TooLittleMemoryError
 from robust_transfer.config.check import check_config
 from robust_transfer.errors import ConfigError
 from robust_transfer.training import compiling, recipes, step

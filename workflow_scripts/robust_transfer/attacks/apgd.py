@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from robust_transfer.attacks.batches import by_batches
 from robust_transfer.attacks.climb import Ascent, climb
 from robust_transfer.attacks.evaluate import as_floats
 from robust_transfer.attacks.margins import likeliest_wrong, loss_of
@@ -18,7 +19,6 @@ from robust_transfer.attacks.surroundings import (
     prepared,
 )
 from robust_transfer.attacks.threat import ThreatModel, threat_model
-from robust_transfer.batches import by_batches
 
 Run = tuple[str, int]  # loss, rank of the target among the wrong classes
 Starts = Callable[[int, Tensor, Tensor], Tensor]  # number of run, rows, their images

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from robust_transfer.attacks.batches import by_batches
 from robust_transfer.attacks.pgd import pgd
 from robust_transfer.attacks.surroundings import attacked, check_labels, logits_without_graph
-from robust_transfer.batches import by_batches
 
 
 def accuracy_under_attack(

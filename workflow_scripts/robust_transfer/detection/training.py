@@ -91,11 +91,9 @@ def train_detector(
 ) -> list[dict[str, Any]]:
     """Train a detector in place; it ends on the device, in eval mode.
 
-    Scenes without an object stay; crowds and difficult objects do not. A GPU computes in bfloat16.
-
     Args:
         detector: as `build_detector` made it.
-        cache: the dataset.
+        cache: the dataset. Scenes without an object stay; crowds and difficult objects do not.
         positions: of the training images in the cache.
         recipe: see `DetectorRecipe`.
         seed: of order, flips, sizes and the sampling of anchors and regions.
@@ -122,10 +120,11 @@ def train_detector(
     run = Run({}, torch.zeros(len(detector.loss_names), device=device))
     resume_run(run, detector, optimiser, identity, state_path)
     shares = _shares(positions, batch_size, run.step, plan, seed, processes)
+    batches = _batches(cache, detector, shares, device)
     run_steps(
         run,
         Watch(run, optimiser.parameters, label),
-        said(_batches(cache, detector, shares, device), run.step, plan, processes),
+        said(batches, run.step, plan, processes),
         DetectionStep(detector, plan, optimiser, batch_size, seed, processes),
         lambda: _record(run, plan, detector.loss_names, batch_size),
         every=plan.every,

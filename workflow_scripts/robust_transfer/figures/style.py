@@ -40,14 +40,8 @@ THEME = {
 COLOUR = {name: pair[0] for name, pair in THEME.items()}
 LINES = ("robust", "standard", "line1", "line2", "line3", "ink")
 MARKERS = ("s", "D", "^", "v", "P", "X", "<", ">", "p", "h")
-DASHES: tuple[Any, ...] = (
-    "-",
-    (0, (5, 2)),
-    (0, (1, 1.4)),
-    (0, (5, 1.5, 1, 1.5)),
-    (0, (8, 2)),
-    (0, (3, 1, 1, 1)),
-)
+DASHES: tuple[Any, ...]  # of matplotlib: more than its own type of a line's style says
+DASHES = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1)))
 PIXELS_PER_INCH = 144
 RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from robust_transfer.batches import by_batches
+from robust_transfer.attacks.batches import by_batches
 from robust_transfer.training.device import half_precision
 from robust_transfer.training.pixels import as_pixels
 from robust_transfer.training.pool import Pool

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from robust_transfer.batches import TooLittleMemoryError
+from robust_transfer.attacks.batches import TooLittleMemoryError
 from robust_transfer.training.sgd import Sgd
 
 LossOfRows = Callable[[slice], Tensor]

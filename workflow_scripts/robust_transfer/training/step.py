@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from robust_transfer.batches import by_batches
+from robust_transfer.attacks.batches import by_batches
 from robust_transfer.training.augmentation import Augments
 from robust_transfer.training.compiling import may_pay, quicker
 from robust_transfer.training.device import half_precision
