@@ -76,7 +76,7 @@ def test_a_learning_rate_that_diverges_is_not_chosen_and_ends_nothing(tmp_path):
 
 def test_where_every_learning_rate_diverges_the_key_is_named(tmp_path):
     recipe = FULL | {"learning_rates": [FAR_TOO_HIGH, 2 * FAR_TOO_HIGH]}
-    with pytest.raises(TrainingDivergedError, match=r"learning_rates has no other: 1e\+25, 2e\+25"):
+    with pytest.raises(TrainingDivergedError, match=r"given: 1e\+25, 2e\+25 \(transfer.full"):
         finetuning(tmp_path, recipe).seed(0)
 
 

@@ -59,7 +59,7 @@ class Finetuning:
         rates = sorted(recipe["learning_rates"])
         tried = recipe["learning_rates"] if chosen else [rates[len(rates) // 2]]
         runs, notes = train_with_each(
-            tried, lambda peak: self._run(split, peak, seed), key="transfer: learning_rates"
+            tried, lambda peak: self._run(split, peak, seed), key="transfer.full or from_scratch"
         )
         best = max(runs, key=lambda peak: runs[peak][1].best_value)
         model, run = runs[best]

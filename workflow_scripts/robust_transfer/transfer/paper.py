@@ -74,7 +74,7 @@ class Published:
         rates = sorted(recipe["learning_rates"])
         tried = rates if chosen != "none" else [rates[len(rates) // 2]]
         runs, notes = train_with_each(
-            tried, lambda rate: self._run(split, rate, seed), key="transfer.paper.learning_rates"
+            tried, lambda rate: self._run(split, rate, seed), key="transfer.paper"
         )
         best = max(runs, key=lambda rate: runs[rate][1].best_value)
         model, run = runs[best]

@@ -16,7 +16,7 @@ def train_with_each(
     Args:
         rates: at least one.
         train: from a learning rate to a run.
-        key: of the config that holds the rates, for messages.
+        key: of the config, whose `learning_rates` these are, for messages.
 
     Returns:
         The runs by learning rate, and a note for each rate that diverged.
@@ -33,5 +33,7 @@ def train_with_each(
             notes.append(f"learning rate {rate:g} diverged and was not chosen from")
     if not runs:
         given = ", ".join(f"{rate:g}" for rate in rates)
-        raise TrainingDivergedError(f"{last}\n  {key} has no other: {given}.") from last
+        raise TrainingDivergedError(
+            f"{last}\n  No other learning rate is given: {given} ({key})."
+        ) from last
     return runs, tuple(notes)
