@@ -1,4 +1,28 @@
-# Backbone + dataset cache -> predictions of every test image, all seeds of a cell in one job.
+# Backbone + dataset cache -> predictions of every test image, all seeds of a cell in one job;
+# features that several of these jobs read are computed by one of their own.
+
+
+rule extract_features:
+    """Features of all images of a dataset from a frozen backbone, for all jobs that read them."""
+    input:
+        weights=weights_of,
+        cache=lambda wildcards: cache_of(wildcards.dataset, wildcards.resolution),
+    output:
+        features=f"{RESULTS}/transfer/{{backbone}}/{{dataset}}/{{resolution}}/features.npy",
+        record=f"{RESULTS}/transfer/{{backbone}}/{{dataset}}/{{resolution}}/features.json",
+    log:
+        f"{RESULTS}/transfer/{{backbone}}/{{dataset}}/{{resolution}}/extract_features.log",
+    group:
+        features_go_with_probes
+    conda:
+        "../envs/torch.yaml"
+    resources:
+        gpu=1,
+    params:
+        settings=features_settings,
+        code=code_digest("transfer/extract_features.py"),
+    script:
+        "../workflow_scripts/transfer/extract_features.py"
 
 
 rule transfer_backbone:
@@ -6,6 +30,7 @@ rule transfer_backbone:
     input:
         weights=weights_of,
         cache=lambda wildcards: cache_of(wildcards.dataset, wildcards.resolution),
+        features=kept_features_of,
     output:
         predictions=expand(
             f"{CELL}/seed{{seed}}/predictions.npz",
@@ -30,20 +55,3 @@ rule transfer_backbone:
         code=code_digest("transfer/transfer_backbone.py"),
     script:
         "../workflow_scripts/transfer/transfer_backbone.py"
-
-
-rule extract_features:
-    """Features of training images from a frozen backbone, to measure granularity by; no GPU."""
-    input:
-        weights=weights_of,
-        cache=lambda wildcards: cache_of(wildcards.dataset, wildcards.resolution),
-    output:
-        features=f"{RESULTS}/transfer/{{backbone}}/{{dataset}}/{{resolution}}/features.npz",
-    log:
-        f"{RESULTS}/transfer/{{backbone}}/{{dataset}}/{{resolution}}/extract_features.log",
-    conda:
-        "../envs/torch.yaml"
-    params:
-        code=code_digest("transfer/extract_features.py"),
-    script:
-        "../workflow_scripts/transfer/extract_features.py"

@@ -11,13 +11,13 @@ from robust_transfer.config.shorthand import expand_shorthand
 from robust_transfer.errors import ConfigError
 from robust_transfer.images.splits import draw_per_class
 from robust_transfer.transfer.cell import _notes
-from robust_transfer.transfer.fixed import Probing
 from robust_transfer.transfer.full import Finetuning
 from transfer_subjects import (
     FIXED,
     FULL,
     cell,
     network,
+    probed,
     run_cell,
     target,
     write_cache,
@@ -62,13 +62,13 @@ def test_images_outside_the_budget_are_not_looked_at():
     outside = np.setdiff1d(np.arange(len(LABELS)), kept)
     other = target(LABELS, label_budget=3)
     other.images[outside] = 255 - other.images[outside]
-    one, two = (Probing(network(), each, FIXED).seed(0) for each in (data, other))
+    one, two = (probed(network(), each, FIXED, 0) for each in (data, other))
     assert torch.equal(one.logits, two.logits)
 
 
 def test_with_one_label_a_class_nothing_is_chosen_and_the_record_says_so():
     data = target(LABELS, label_budget=1)
-    outcome = Probing(network(), data, FIXED).seed(0)
+    outcome = probed(network(), data, FIXED, 0)
     assert (outcome.selected, outcome.selected_on) == ("penalty=0.01", "none")
     assert outcome.validation_accuracy is None
     assert any("nothing held out" in note for note in _notes(data, outcome))
@@ -87,13 +87,13 @@ def test_a_class_with_a_single_image_is_trained_on_and_told_of():
     split = data.split(0.2, 0)
     assert 40 in split.train
     assert 40 not in split.held_out
-    notes = _notes(data, Probing(network(), data, FIXED).seed(0))
+    notes = _notes(data, probed(network(), data, FIXED, 0))
     assert notes == ["1 classes have a single image: trained on, not held out"]
 
 
 def test_a_class_without_training_images_is_told_of():
     data = target(np.repeat([0, 1], 20), classes=3)
-    notes = _notes(data, Probing(network(), data, FIXED).seed(0))
+    notes = _notes(data, probed(network(), data, FIXED, 0))
     assert notes == ["1 classes have no training image"]
 
 

@@ -1,6 +1,5 @@
 """What goes wrong in a transfer is refused or said, and a job that was stopped still costs."""
 
-import gc
 import time
 
 import numpy as np
@@ -13,16 +12,17 @@ from robust_transfer.config.check import check_config
 from robust_transfer.errors import ConfigError, DataError
 from robust_transfer.training import loop
 from robust_transfer.training.divergence import TrainingDivergedError
-from robust_transfer.transfer import fixed
+from robust_transfer.transfer import features, fixed
 from robust_transfer.transfer.blocks import parts_below
-from robust_transfer.transfer.fixed import Probing
 from robust_transfer.transfer.full import Finetuning
+from robust_transfer.transfer.probe import probe_bytes
 from transfer_subjects import (
     FIXED,
     FULL,
     PAPER,
     cell,
     network,
+    probed,
     run_cell,
     target,
     write_cache,
@@ -83,10 +83,10 @@ def test_where_every_learning_rate_diverges_the_key_is_named(tmp_path):
 def test_a_probe_that_does_not_end_says_so(monkeypatch):
     monkeypatch.setattr(fixed, "MOST_ITERATIONS", 1)
     data = target(LABELS)
-    outcome = Probing(network(), data, FIXED).seed(0)
+    outcome = probed(network(), data, FIXED, 0)
     assert any("not yet proven least" in note for note in outcome.notes)
     monkeypatch.undo()
-    assert not Probing(network(), data, FIXED).seed(0).notes
+    assert not probed(network(), data, FIXED, 0).notes
 
 
 def test_predictions_of_one_class_alone_are_noted(files):
@@ -150,42 +150,32 @@ def test_the_seconds_of_a_job_that_was_stopped_are_not_lost(files, monkeypatch):
 
 def test_each_seed_costs_what_it_would_cost_alone(files, monkeypatch):
     """Features take 0.6 s, once for all seeds, and count in each: as the images do."""
-    real = fixed.logits_of
+    real = features.logits_of
 
     def slow(*given):
-        time.sleep(0.3)
+        time.sleep(0.6)
         return real(*given)
 
-    monkeypatch.setattr(fixed, "logits_of", slow)
+    monkeypatch.setattr(features, "logits_of", slow)
     _, said = run_cell(files, "three", FIXED, cell(), seeds=[0, 1, 2])
     _, (alone,) = run_cell(files, "alone", FIXED, cell(), seeds=[2])
     assert {each["images_through_network"] for each in said} == {alone["images_through_network"]}
     assert min(each["seconds"] for each in (*said, alone)) > 0.6
 
 
-def rows_of_floats(width):
-    """Every tensor in memory that could be some rows of features."""
-    return {
-        each.untyped_storage().data_ptr(): each
-        for each in gc.get_objects()
-        if type(each) is torch.Tensor and each.dtype == torch.float32 and each.shape[1:] == (width,)
-    }
-
-
-def test_a_probe_holds_the_one_copy_of_the_features_that_its_log_states(monkeypatch):
-    data, backbone, held = target(LABELS), network(), []
-    others = rows_of_floats(backbone.feature_dim)
-    whole = (len(data.images), data.n_train)  # rows of what is kept for all seeds, and of views
+def test_the_log_states_what_features_and_probes_need_and_no_copy_is_made(capfd, monkeypatch):
+    data, backbone, seen = target(LABELS), network(), []
     real = fixed.fit_probes
 
-    def counting(features, *rest, **more):
-        own = rows_of_floats(backbone.feature_dim).items()
-        sizes = [each.untyped_storage().nbytes() for place, each in own
-                 if place not in others and len(each) not in whole]  # fmt: skip
-        held.append((sum(sizes), features.numel() * features.itemsize))
-        return real(features, *rest, **more)
+    def counting(samples, **how):
+        seen.append({(each.features.data_ptr(), each.features.nbytes) for each in samples})
+        return real(samples, **how)
 
     monkeypatch.setattr(fixed, "fit_probes", counting)
-    Probing(backbone, data, FIXED).seed(0)
-    assert held
-    assert all(alive == stated for alive, stated in held)
+    list(fixed.Probing(backbone, data, FIXED).outcomes([0, 1, 2]))
+    rows = 60 + 10 + 3 * 60  # every image, and a view of the training images for each seed
+    assert seen[0] == seen[1]
+    assert [size for _, size in seen[0]] == [4 * rows * 16]  # one matrix for all seeds and fits
+    needed = probe_bytes(2 * 60, 16, 3, 3, samples=3) + 4 * rows * 16
+    said = capfd.readouterr().err
+    assert f"3 penalties x 3 seeds: at most {needed / 2**20:.0f} MiB" in said

@@ -11,7 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from robust_transfer.backbones.architectures import make_backbone
-from robust_transfer.transfer.probe import _Problem, fit_probes, probe_bytes
+from robust_transfer.transfer.probe import (
+    SEARCH_BYTES,
+    _Problem,
+    fit_probes,
+    probe_bytes,
+    samples_at_once,
+)
+from robust_transfer.transfer.sample import Sample, plain_sample
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
@@ -75,6 +82,11 @@ def by_scikit_learn(x, labels, penalty):
     return np.hstack([-half, half]), np.hstack([-model.intercept_ / 2, model.intercept_ / 2])
 
 
+def fitted(x, labels, **how):
+    """The probes of one set of images."""
+    return fit_probes([plain_sample(torch.as_tensor(x), torch.as_tensor(labels))], **how)
+
+
 @pytest.mark.parametrize(
     ("x", "labels"),
     [
@@ -89,17 +101,66 @@ def by_scikit_learn(x, labels, penalty):
 )
 def test_loss_and_predictions_are_those_of_scikit_learn(x, labels):
     classes = int(labels.max()) + 1
-    probes = fit_probes(torch.tensor(x), torch.tensor(labels), classes=classes,
-                        penalties=torch.tensor(PENALTIES, dtype=torch.float64))  # fmt: skip
+    penalties = torch.tensor(PENALTIES, dtype=torch.float64)
+    probes = fitted(x, labels, classes=classes, penalties=penalties)
     for place, penalty in enumerate(PENALTIES):
         weight, bias = by_scikit_learn(x, labels, penalty)
         least = loss_of(weight, bias, x, labels, penalty)
-        mine = probes.weight[place].numpy()
+        mine = probes.weight[0, place].numpy()
         found = loss_of(mine[:-1], mine[-1], x, labels, penalty)
-        assert found == pytest.approx(float(probes.loss[place]), rel=1e-12)
+        assert found == pytest.approx(float(probes.loss[0, place]), rel=1e-12)
         assert abs(found - least) <= 1e-6 * least
         same = (x @ mine[:-1] + mine[-1]).argmax(1) == (x @ weight + bias).argmax(1)
         assert same.mean() >= 0.999
+
+
+def test_seeds_fitted_together_are_each_that_of_scikit_learn():
+    """Each with images, a mean and a spread of its own, out of one matrix, and its own penalty."""
+    x, labels = drawn(500, 15, 6)
+    features, rng = torch.tensor(x).float(), np.random.default_rng(0)
+    samples, penalties = [], torch.tensor([[0.3], [0.01], [0.001]], dtype=torch.float64)
+    for _ in penalties:
+        rows = torch.tensor(rng.choice(500, 300, replace=False))
+        mean, std = features[rows].mean(0), features[rows].std(0)
+        samples.append(Sample(features, rows, torch.tensor(labels)[rows], mean, std))
+    probes = fit_probes(samples, classes=6, penalties=penalties)
+    for place, sample in enumerate(samples):
+        own = ((features[sample.rows] - sample.mean) / sample.std).double().numpy()
+        weight, bias = by_scikit_learn(own, sample.labels.numpy(), float(penalties[place]))
+        least = loss_of(weight, bias, own, sample.labels.numpy(), float(penalties[place]))
+        assert float(probes.loss[place, 0]) == pytest.approx(least, rel=1e-6)
+        said = probes.logits(place, sample.standardised(torch.arange(500)))[0].argmax(1).numpy()
+        everything = ((features - sample.mean) / sample.std).double().numpy()
+        assert (said == (everything @ weight + bias).argmax(1)).mean() >= 0.999
+
+
+def test_seeds_need_not_take_equally_many_steps():
+    """One of them is solved at once; the other goes on as if it were alone."""
+    x, labels = (torch.tensor(each) for each in drawn(200, 8, 3))
+    penalties = torch.tensor([[1e4], [1e-3]], dtype=torch.float64)
+    both = fit_probes([plain_sample(x, labels)] * 2, classes=3, penalties=penalties)
+    alone = fitted(x, labels, classes=3, penalties=penalties[1:])
+    assert int(both.iterations[0, 0]) < int(both.iterations[1, 0])
+    assert abs(int(both.iterations[1, 0]) - int(alone.iterations)) <= 3  # but for rounding
+    torch.testing.assert_close(both.loss[1], alone.loss[0], rtol=2e-7, atol=0)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 20_000])
+def test_chunks_of_several_seeds_give_what_the_whole_gives(chunk_bytes):
+    sets = [drawn(120, 6, 4, seed) for seed in range(3)]
+    samples = [plain_sample(*map(torch.tensor, each)) for each in sets]
+    how = {"classes": 4, "penalties": torch.tensor(PENALTIES, dtype=torch.float64)}
+    whole, parts = fit_probes(samples, **how), fit_probes(samples, **how, chunk_bytes=chunk_bytes)
+    torch.testing.assert_close(parts.weight, whole.weight, rtol=1e-6, atol=1e-7)
+
+
+def test_as_many_seeds_are_fitted_at_once_as_the_memory_for_the_search_holds():
+    assert samples_at_once(64, 10, 3) > 1000
+    wide = samples_at_once(2048, 397, 4)
+    one = probe_bytes(1, 2048, 397, 4, samples=1)
+    assert (wide - 1) * (probe_bytes(1, 2048, 397, 4, samples=2) - one) <= SEARCH_BYTES
+    assert 1 < wide < 10
+    assert samples_at_once(2**20, 1000, 10) == 1  # whatever it takes
 
 
 @settings(max_examples=20, deadline=None)
@@ -107,7 +168,8 @@ def test_loss_and_predictions_are_those_of_scikit_learn(x, labels):
 def test_the_gradient_is_that_of_autograd(classes, width, seed):
     x, labels = drawn(classes + 15, width, classes, seed)
     penalties = torch.tensor([0.3, 0.01], dtype=torch.float64)
-    problem = _Problem(torch.tensor(x), torch.tensor(labels), classes, penalties, 2**20)
+    sample = plain_sample(torch.tensor(x), torch.tensor(labels))
+    problem = _Problem([sample], classes, penalties, 2**20)
     generator = torch.Generator().manual_seed(seed)
     theta = torch.randn(2, classes * (width + 1), generator=generator, dtype=torch.float64)
     loss, gradient = problem(theta)
@@ -126,8 +188,8 @@ def test_the_gradient_is_that_of_autograd(classes, width, seed):
 def test_chunks_of_any_size_give_what_the_whole_gives(chunk_bytes):
     x, labels = (torch.tensor(each) for each in drawn(200, 10, 7))
     settings_ = {"classes": 7, "penalties": torch.tensor(PENALTIES, dtype=torch.float64)}
-    whole = fit_probes(x, labels, **settings_)
-    parts = fit_probes(x, labels, **settings_, chunk_bytes=chunk_bytes)
+    whole = fitted(x, labels, **settings_)
+    parts = fitted(x, labels, **settings_, chunk_bytes=chunk_bytes)
     torch.testing.assert_close(parts.weight, whole.weight, rtol=1e-6, atol=1e-7)
     torch.testing.assert_close(parts.loss, whole.loss, rtol=1e-10, atol=0)
 
@@ -145,28 +207,31 @@ import re, torch
 from pathlib import Path
 from robust_transfer.backbones.architectures import make_backbone
 from robust_transfer.transfer.probe import fit_probes, probe_bytes
+from robust_transfer.transfer.sample import plain_sample
 
 def memory(kind):  # of this process, in bytes
     return 1024 * int(re.search(kind + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
-n, width, classes, penalties, chunk_bytes = {problem}
+n, width, classes, penalties, samples, chunk_bytes = {problem}
 torch.set_num_threads(1)
 torch.linalg.eigh(torch.eye(9, dtype=torch.float64))  # loads the library
-features, labels = torch.randn(n, width), torch.arange(n) % classes
+images = [plain_sample(torch.randn(n, width), torch.arange(n) % classes)] * samples
 Path("/proc/self/clear_refs").write_text("5")  # forget the highest so far
 before = memory("VmRSS")
-fit_probes(features, labels, classes=classes, penalties=torch.logspace(-3, 0, penalties),
+fit_probes(images, classes=classes, penalties=torch.logspace(-3, 0, penalties),
            chunk_bytes=chunk_bytes, max_iterations=2)
-print(memory("VmHWM") - before, probe_bytes(n, width, classes, penalties, chunk_bytes))
+print(memory("VmHWM") - before, probe_bytes(n, width, classes, penalties, samples, chunk_bytes))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
 @pytest.mark.parametrize(
     "problem",
-    [(40_000, 500, 20, 2, 2**26), (20_000, 300, 100, 4, 2**26), (20_000, 500, 20, 2, 2**30),
-     (4_000, 2048, 10, 1, 2**26)],
-    ids=["chunks", "chunks of logits", "one chunk", "wide features"],
+    [(40_000, 500, 20, 2, 1, 2**26), (20_000, 300, 100, 4, 1, 2**26),
+     (20_000, 500, 20, 2, 1, 2**30), (4_000, 2048, 10, 1, 1, 2**26),
+     (20_000, 300, 50, 3, 3, 2**26), (8_000, 500, 20, 2, 3, 2**30)],
+    ids=["chunks", "chunks of logits", "one chunk", "wide features", "chunks of three seeds",
+         "one chunk of three seeds"],
 )  # fmt: skip
 def test_a_fit_takes_no_more_memory_than_it_stated(problem):
     done = subprocess.run(
@@ -180,44 +245,45 @@ def test_a_fit_takes_no_more_memory_than_it_stated(problem):
 
 def test_one_probe_of_several_is_the_probe_fitted_alone():
     x, labels = (torch.tensor(each) for each in drawn(150, 8, 4))
-    together = fit_probes(
-        x, labels, classes=4, penalties=torch.tensor(PENALTIES, dtype=torch.float64)
-    )
+    together = fitted(x, labels, classes=4, penalties=torch.tensor(PENALTIES, dtype=torch.float64))
     for place, penalty in enumerate(PENALTIES):
-        alone = fit_probes(x, labels, classes=4, penalties=torch.tensor([penalty]))
-        assert float(alone.loss[0]) == pytest.approx(float(together.loss[place]), rel=2e-7)
+        alone = fitted(x, labels, classes=4, penalties=torch.tensor([penalty]))
+        assert float(alone.loss) == pytest.approx(float(together.loss[0, place]), rel=2e-7)
 
 
 def test_a_start_near_the_end_saves_steps_and_ends_in_the_same_place():
     x, labels = (torch.tensor(each) for each in drawn(400, 15, 6))
     settings_ = {"classes": 6, "penalties": torch.tensor([1e-3])}
-    near = fit_probes(x[:360], labels[:360], **settings_)
-    cold = fit_probes(x, labels, **settings_)
-    warm = fit_probes(x, labels, **settings_, start=near.weight)
+    near = fitted(x[:360], labels[:360], **settings_)
+    cold = fitted(x, labels, **settings_)
+    warm = fitted(x, labels, **settings_, start=near.weight)
     assert warm.iterations < cold.iterations
     torch.testing.assert_close(warm.loss, cold.loss, rtol=2e-7, atol=0)
 
 
 def test_constant_features_are_ignored_and_only_class_frequencies_are_learned():
     labels = torch.tensor([0] * 30 + [1] * 10)
-    probes = fit_probes(torch.zeros(40, 3), labels, classes=2, penalties=torch.tensor([0.01]))
-    shares = probes.logits(torch.zeros(1, 3)).softmax(2).squeeze()
+    probes = fitted(torch.zeros(40, 3), labels, classes=2, penalties=torch.tensor([0.01]))
+    shares = probes.logits(0, torch.zeros(1, 3)).softmax(2).squeeze()
     torch.testing.assert_close(shares, torch.tensor([0.75, 0.25], dtype=torch.float64),
                                atol=1e-4, rtol=0)  # fmt: skip
-    assert float(probes.weight[0, :-1].abs().max()) == 0
+    assert float(probes.weight[0, 0, :-1].abs().max()) == 0
 
 
 def test_what_cannot_be_fitted_is_refused():
     labels = torch.tensor([0, 1])
     with pytest.raises(ValueError, match="not finite"):
-        fit_probes(torch.tensor([[1.0], [float("inf")]]), labels, classes=2,
-                   penalties=torch.tensor([1.0]))  # fmt: skip
+        fitted(torch.tensor([[1.0], [float("inf")]]), labels, classes=2,
+               penalties=torch.tensor([1.0]))  # fmt: skip
     with pytest.raises(ValueError, match="above 0"):
-        fit_probes(torch.ones(2, 1), labels, classes=2, penalties=torch.tensor([0.0]))
+        fitted(torch.ones(2, 1), labels, classes=2, penalties=torch.tensor([0.0]))
+    with pytest.raises(ValueError, match=r"samples of \[2, 3\] images: expected equally many"):
+        fit_probes([plain_sample(torch.ones(n, 1), torch.zeros(n)) for n in (2, 3)], classes=2,
+                   penalties=torch.tensor([1.0]))  # fmt: skip
 
 
 def test_the_same_fit_twice_gives_the_same_bytes():
     x, labels = (torch.tensor(each) for each in drawn(300, 10, 5))
     penalties = torch.tensor(PENALTIES, dtype=torch.float64)
-    one, two = (fit_probes(x, labels, classes=5, penalties=penalties) for _ in range(2))
+    one, two = (fitted(x, labels, classes=5, penalties=penalties) for _ in range(2))
     assert one.weight.numpy().tobytes() == two.weight.numpy().tobytes()

@@ -9,6 +9,7 @@ from robust_transfer.backbones.architectures import make_backbone
 from robust_transfer.backbones.weights import save_backbone
 from robust_transfer.images.build import build_cache
 from robust_transfer.transfer.cell import transfer_cell
+from robust_transfer.transfer.fixed import Probing
 from robust_transfer.transfer.target import Target
 
 TOY = {"name": "digits", "kind": "toy", "alphabet": "digits", "size": 32, "n_train": 80,
@@ -76,3 +77,9 @@ def target(labels, n_test=10, classes=None, size=32, seed=0, spread=60, **change
     return Target(images=images.contiguous(memory_format=torch.channels_last),
                   labels=torch.tensor(every), n_train=len(labels), classes=classes,
                   metric="top1", **changes)  # fmt: skip
+
+
+def probed(backbone, data, recipe, seed):
+    """What fixed features give with one seed."""
+    (outcome,) = Probing(backbone, data, recipe).outcomes([seed])
+    return outcome

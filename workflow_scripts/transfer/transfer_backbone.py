@@ -15,5 +15,6 @@ if __name__ == "__main__":  # spawned worker processes import this file again
             predictions=snakemake.output.predictions,
             records=snakemake.output.records,
             code=snakemake.params.code,
+            features=list(snakemake.input.features),
             **snakemake.params.settings,
         )

@@ -53,6 +53,15 @@ SelectOn = Annotated[
         }
     ),
 ]
+KeepFeatures = Annotated[
+    str,
+    OneOf(
+        {
+            "shared": "where several jobs read them: label budgets, granularity",
+            "always": "for every probe, so that other penalties cost no forward pass",
+        }
+    ),
+]
 
 
 def parse_amount(given: Any) -> Any:
@@ -98,6 +107,7 @@ class FixedRecipe(Section):
     )
     augmented_views: CountOrZero = Field(description="augmented copies of each training image")
     augmentation: Augmentation = Field(description="of those copies")
+    keep_features: KeepFeatures = Field(description="which features are kept on disk")
     label_budgets: Amounts = Field(description="labelled training images a class, nested; or all")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from robust_transfer.config.grid import label_budget, trainable_blocks
 
 #: Keys of a mode that say which transfers there are, not how one is done.
-GRID = ("label_budgets", "trainable_blocks")
+GRID = ("label_budgets", "trainable_blocks", "keep_features")
 #: Kinds of dataset whose inputs the published code normalised with their own statistics (means and
 #: standard deviations a channel); of all others it left as they are. Source: code of
 #: Salman et al. 2020 (transfer_datasets.py) and, for CIFAR-10, MadryLab robustness 1.2.1.

@@ -1,5 +1,6 @@
 """granularity.csv and what it predicts: measures of every dataset, from features and images."""
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from robust_transfer.statistics.granularity_prediction import best_epsilons, pre
 from robust_transfer.statistics.replicates import citation, with_standards
 from robust_transfer.statistics.tables import make_table
 
+#: Most training images; a mean distance over so many is known to three digits.
+MOST_IMAGES = 5_000
 #: The measures, in the order of the table.
 MEASURES = (
     "classes", "separation", "within_distance", "between_distance", "nearest_mean_margin",
@@ -31,14 +34,19 @@ POINTS = (*PLACE, "dataset", "best_epsilon_place", *MEASURES)
 
 
 def granularity_table(
-    feature_paths: Sequence[str | Path], cache_folders: Sequence[str | Path]
+    feature_paths: Sequence[str | Path],
+    record_paths: Sequence[str | Path],
+    cache_folders: Sequence[str | Path],
+    *,
+    most: int = MOST_IMAGES,
 ) -> pd.DataFrame:
     """Measure every dataset and resolution.
 
     Args:
-        feature_paths: features.npz of each: `index` (n,) positions of training images in the
-            cache, `features` (n, d), `image_size` and `backbone`.
+        feature_paths: features.npy of each: (n, d), the training images of the cache first.
+        record_paths: their records: `images`, `training_images`, `image_size` and `backbone`.
         cache_folders: of the same datasets, in the same order.
+        most: training images measured, drawn with a fixed seed where there are more.
 
     Returns:
         `COLUMNS`, a row a dataset and resolution; `images` is how many were measured. The energy
@@ -48,13 +56,16 @@ def granularity_table(
         DataError: features are not those of the cache.
     """
     rows = []
-    for path, folder in zip(feature_paths, cache_folders, strict=True):
+    for path, record, folder in zip(feature_paths, record_paths, cache_folders, strict=True):
         cache = load_cache(folder)
-        with np.load(path, allow_pickle=False) as arrays:
-            index, features = arrays["index"], arrays["features"]
-            size, backbone = int(arrays["image_size"]), str(arrays["backbone"])
-        if len(index) != len(features) or (len(index) and index.max() >= cache.n_train):
-            raise DataError(f"{path}: not features of the training images of {folder}.")
+        about = json.loads(Path(record).read_text(encoding="utf-8"))
+        file = np.load(path, mmap_mode="r", allow_pickle=False)
+        if (about["images"], about["training_images"]) != (len(cache), cache.n_train):
+            raise DataError(f"{path}: not features of the images of {folder}.")
+        index = np.arange(cache.n_train)
+        if len(index) > most:
+            index = np.sort(np.random.default_rng(0).choice(index, most, replace=False))
+        features, backbone, size = file[index], about["backbone"], about["image_size"]
         images = fixed_size_array(cache, index[:SAMPLE], size)
         rows.append(
             {"dataset": cache.dataset, "resolution": cache.resolution, "backbone": backbone,

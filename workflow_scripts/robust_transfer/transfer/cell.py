@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from robust_transfer.images.splits import attacked_rows
 from robust_transfer.training.device import best_device, peak_memory_bytes
 from robust_transfer.transfer.fixed import Probing
 from robust_transfer.transfer.full import Finetuning, remove_states
+from robust_transfer.transfer.kept_features import Kept, looks_at_images
 from robust_transfer.transfer.paper import TEST_RESIZE, Published
 from robust_transfer.transfer.predictions import Predictions, save_predictions
 from robust_transfer.transfer.robustness import attack_transferred
@@ -34,6 +36,7 @@ def transfer_cell(
     predictions: list[str],
     records: list[str],
     code: str,
+    features: list[str] | None = None,
 ) -> None:
     """Adapt one backbone to one dataset with every seed, and write per-image predictions.
 
@@ -47,6 +50,8 @@ def transfer_cell(
         predictions: one .npz path a seed.
         records: one .json path a seed.
         code: digest of the code: a half-trained state of other code is not gone on from.
+        features: of the backbone for the dataset, and their record, where a job has kept them;
+            None or empty: they are computed.
 
     Raises:
         DataError: the dataset cannot be transferred to, or the backbone cannot take its images.
@@ -55,13 +60,23 @@ def transfer_cell(
     backbone, header = load_backbone(weights)
     backbone = backbone.to(device)
     question = f"{code}|{sha256(weights)}|{sha256(Path(cache_folder) / 'manifest.json')}"
-    way = _way(backbone, header["image_size"], cache_folder, cell, recipe, predictions[0], question)
+    way = _way(
+        backbone,
+        header["image_size"],
+        cache_folder,
+        cell,
+        recipe,
+        features=features or [],
+        output=predictions[0],
+        question=question,
+    )
     identity = {k: v for k, v in header.items() if k in ("architecture", "source", "norm")}
     identity |= {"backbone": header["name"], "epsilon": header["epsilon"]}
     shared = time.monotonic() - began  # each seed is counted as if it were alone
+    outcomes = iter(way.outcomes(seeds))
     for seed, path, record in zip(seeds, predictions, records, strict=True):
         start = time.monotonic()
-        outcome = way.seed(seed)
+        outcome = next(outcomes)
         save_predictions(path, _predictions(way.target, outcome))
         about = identity | {"pretrain_seed": header["seed"], "transfer_seed": seed} | cell
         seconds = shared + time.monotonic() - start + outcome.seconds_elsewhere
@@ -77,8 +92,8 @@ class Way(Protocol):
 
     target: Target
 
-    def seed(self, seed: int) -> Outcome:
-        """Transfer, choose and score with one seed."""
+    def outcomes(self, seeds: list[int]) -> Iterator[Outcome]:
+        """Transfer, choose and score with each seed; yield what each gave when it is there."""
 
 
 def _way(
@@ -87,6 +102,8 @@ def _way(
     cache_folder: str | Path,
     cell: dict[str, Any],
     recipe: dict[str, Any],
+    *,
+    features: list[str],
     output: str,
     question: str,
 ) -> Way:
@@ -99,8 +116,10 @@ def _way(
         device=backbone.mean.device,
         label_budget=few["label_budget"],
         enlarged=TEST_RESIZE if cell["protocol"] == "paper" else 1.0,
+        with_images=looks_at_images(features, recipe),
     )
-    check_takes(backbone, target.images)
+    if len(target.images):
+        check_takes(backbone, target.images)
     if cell["protocol"] == "paper":
         return Published(
             backbone,
@@ -113,7 +132,8 @@ def _way(
             trainable_blocks=few["trainable_blocks"],
         )
     if cell["mode"] == "fixed":
-        return Probing(backbone, target, recipe)
+        kept = Kept(*features, target, recipe, backbone) if features else None
+        return Probing(backbone, target, recipe, kept)
     return Finetuning(
         backbone,
         target,

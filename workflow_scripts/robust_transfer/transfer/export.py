@@ -79,9 +79,7 @@ def export_model(
         cache_folder, image_size=header["image_size"], metric=cell["metric"], device=best_device()
     )
     question = f"{code}|{sha256(Path(cache_folder) / 'manifest.json')}|{run['backbone']}"
-    outcome = _fit(
-        backbone.to(target.images.device), target, own["recipe"], run, outputs["model"], question
-    )
+    outcome = _fit(backbone.to(target.images.device), target, own, run, outputs["model"], question)
     model = outcome.model().eval()
     about = _about(run, cell, header) | {"native_short_side": native_short_side}
     _write_model(outputs, model, about, list(load_cache(cache_folder).classes))
@@ -162,15 +160,16 @@ def _named(weights: list[str], name: str) -> str:
 def _fit(
     backbone: Backbone,
     target: Target,
-    recipe: dict[str, Any],
+    settings: dict[str, Any],
     run: dict[str, Any],
     output: str,
     question: str,
 ) -> Outcome:
-    """Transfer once more, as the run did."""
-    seed = run["transfer_seed"]
+    """Transfer once more, as the run did: probes of all seeds are fitted together."""
+    recipe, seed = settings["recipe"], run["transfer_seed"]
     if run["mode"] == "fixed":
-        return Probing(backbone, target, recipe).seed(seed)
+        outcomes = list(Probing(backbone, target, recipe).outcomes(settings["seeds"]))
+        return outcomes[settings["seeds"].index(seed)]
     return Finetuning(backbone, target, recipe, output=output, question=question).seed(seed)
 
 

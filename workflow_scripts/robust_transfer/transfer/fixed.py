@@ -3,26 +3,31 @@
 import copy
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from robust_transfer.backbones.backbone import Backbone
-from robust_transfer.errors import DataError
-from robust_transfer.training.augmentation import augmentation
-from robust_transfer.training.evaluation import BATCH, logits_of
-from robust_transfer.training.randomness import derived_generator
-from robust_transfer.transfer.probe import MOST_ITERATIONS, Probes, fit_probes, probe_bytes
-from robust_transfer.transfer.target import BROKEN, Outcome, Split, Target, frozen
+from robust_transfer.transfer.features import Bank, Network, Source
+from robust_transfer.transfer.probe import (
+    MOST_ITERATIONS,
+    Probes,
+    fit_probes,
+    probe_bytes,
+    samples_at_once,
+)
+from robust_transfer.transfer.sample import Sample
+from robust_transfer.transfer.target import Outcome, Split, Target, frozen
 
 #: How near the least loss a probe must be, as a share of it: to be chosen from, and in the end.
 ROUGH, EXACT = 1e-4, 1e-7
 
 
 class Probing:
-    """Features computed once; then a probe for each seed.
+    """Features once; then the probes of all seeds and penalties, fitted together.
 
     A seed draws the labelled images, the validation split and the augmented views. The penalty is
     chosen on the validation split, the probe refitted on train and validation, the test split
@@ -33,162 +38,161 @@ class Probing:
         backbone: on the device; it is frozen: BatchNorm too uses the source's statistics.
         target: the dataset, on the same device.
         recipe: `penalties`, `augmented_views`, `augmentation` and `validation_fraction`.
+        source: of the features; None: they are computed here.
     """
 
-    def __init__(self, backbone: Backbone, target: Target, recipe: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        target: Target,
+        recipe: dict[str, Any],
+        source: Source | None = None,
+    ) -> None:
         self.backbone, self.target, self.recipe = frozen(backbone), target, recipe
-        self.features = torch.zeros(
-            len(target.images), backbone.feature_dim, device=target.images.device
-        )
-        self.known = torch.zeros(len(target.images), dtype=torch.bool, device=target.images.device)
-        self.said_bytes = 0
-        self.learning = Learning()
+        self.source = source or Network(backbone, target.images, recipe["augmentation"])
+        self.penalties = sorted(recipe["penalties"], reverse=True)
 
-    def seed(self, seed: int) -> Outcome:
-        """Fit, choose and score with one seed."""
-        target, n = self.target, self.target.n_train
-        before = self.learning.seconds
-        self._learn(torch.arange(n, len(target.images), device=self.known.device))
-        split = target.split(self.recipe["validation_fraction"], seed)
-        labelled = split.labelled
-        self._learn(labelled)
-        alone = self.learning.seconds_of(len(target.test) + len(labelled))
-        elsewhere = alone - (self.learning.seconds - before)
-        views = self._views(labelled, seed)
-        mean, std = _standardisation(self.features[labelled])
-        penalty, accuracy, start = self._choose(split, views, mean, std)
-        probes = self._fit(labelled, views, [penalty], mean, std, start)
+    def outcomes(self, seeds: Sequence[int]) -> Iterator[Outcome]:
+        """Fit, choose and score with every seed; yield what each gave, in their order."""
+        began = time.monotonic()
+        fraction, views = self.recipe["validation_fraction"], self.recipe["augmented_views"]
+        splits = [self.target.split(fraction, seed) for seed in seeds]
+        labelled = [split.labelled for split in splits]
+        self._say_memory(labelled)
+        bank = Bank(self.source, self.target.test_rows, labelled, seeds, views)
+        for some in torch.arange(len(seeds)).split(self._at_once()):
+            started = time.monotonic()
+            draws = [self._draw(bank, splits[place], place) for place in some.tolist()]
+            found = self._fit_and_score(draws)
+            each = (time.monotonic() - started) / len(draws)
+            for draw, outcome in zip(draws, found, strict=True):
+                n = len(draw.all)
+                alone = each + bank.seconds_of(len(draw.test) + n, n * views)
+                yield replace(outcome, seconds_elsewhere=alone - (time.monotonic() - began))
+                began = time.monotonic()
+
+    def _at_once(self) -> int:
+        """Return how many seeds are fitted at once."""
+        return samples_at_once(self.source.width, self.target.classes, len(self.penalties))
+
+    def _draw(self, bank: Bank, split: Split, place: int) -> "Draw":
+        """Find the features of the images of one seed, and standardise them."""
+        labelled = bank.places(split.labelled)
+        mean, std = _standardisation(bank.values[labelled])
+
+        def sample(rows: Tensor) -> Sample:
+            places = bank.places_with_views(rows, place)
+            labels = self.target.labels[rows].repeat(len(places) // len(rows))
+            return Sample(bank.values, places, labels, mean, std)
+
+        whole = sample(split.labelled)
+        return Draw(
+            split=split,
+            train=sample(split.train) if len(split.held_out) else whole,
+            all=whole,
+            held_out=bank.places(split.held_out),
+            test=bank.places(self.target.test_rows),
+        )
+
+    def _fit_and_score(self, draws: list["Draw"]) -> list[Outcome]:
+        """Choose the penalty of each seed, fit its probe to all its images and score it."""
+        chosen, accuracies, start = self._choose(draws)
+        penalties = torch.tensor(chosen, dtype=torch.float64).unsqueeze(1)
+        samples = [draw.all for draw in draws]
+        probes = self._fit(samples, penalties, gap=EXACT, start=start)
+        return [
+            self._outcome(probes, place, draw, penalty, accuracy)
+            for place, (draw, penalty, accuracy) in enumerate(
+                zip(draws, chosen, accuracies, strict=True)
+            )
+        ]
+
+    def _choose(
+        self, draws: list["Draw"]
+    ) -> tuple[list[float], list[float] | list[None], Tensor | None]:
+        """Return penalties, the validation accuracies that chose them, and their probes, if any."""
+        if not all(len(draw.held_out) for draw in draws):
+            middle = self.penalties[len(self.penalties) // 2]
+            return [middle] * len(draws), [None] * len(draws), None
+        penalties = torch.tensor(self.penalties, dtype=torch.float64)
+        probes = self._fit([draw.train for draw in draws], penalties, gap=ROUGH)
+        chosen, accuracies, start = [], [], []
+        for place, draw in enumerate(draws):
+            logits = probes.logits(place, draw.train.standardised(draw.held_out))
+            scores = [self.target.score(row, draw.split.held_out) for row in logits]
+            best = scores.index(max(scores))  # of equal scores, the strongest penalty
+            chosen.append(self.penalties[best])
+            accuracies.append(scores[best])
+            start.append(probes.weight[place, best : best + 1])
+        return chosen, accuracies, torch.stack(start)
+
+    def _fit(
+        self, samples: list[Sample], penalties: Tensor, *, gap: float, start: Tensor | None = None
+    ) -> Probes:
+        return fit_probes(
+            samples,
+            classes=self.target.classes,
+            penalties=penalties,
+            relative_gap=gap,
+            start=start,
+        )
+
+    def _outcome(
+        self, probes: Probes, place: int, draw: "Draw", penalty: float, accuracy: float | None
+    ) -> Outcome:
+        test = draw.all.standardised(draw.test)
         return Outcome(
-            logits=probes.logits((self.features[n:] - mean) / std)[0],
+            logits=probes.logits(place, test)[0],
             validation_accuracy=accuracy,
             selected=f"penalty={penalty:g}",
             selected_on="none" if accuracy is None else "validation",
-            split=split,
-            images_through_network=len(target.test) + len(labelled) * (1 + len(views)),
-            model=lambda: self._model(probes, mean, std),
-            seconds_elsewhere=elsewhere,
-            notes=(*_notes(std), *_unfinished(probes, penalty)),
+            split=draw.split,
+            images_through_network=len(draw.test) + len(draw.all),
+            model=lambda: self._model(probes.weight[place, 0], draw.all),
+            notes=(*_notes(draw.all.std), *_unfinished(probes, place, penalty)),
         )
 
-    def _learn(self, rows: Tensor) -> None:
-        """Compute the features of rows whose features are not known yet."""
-        new = rows[~self.known[rows]]
-        if len(new):
-            started = time.monotonic()
-            self.features[new] = logits_of(Features(self.backbone), self.target.images[new])
-            self.known[new] = True
-            if not bool(torch.isfinite(self.features[new]).all()):
-                raise DataError(BROKEN)
-            self.learning.add(len(new), time.monotonic() - started)
-
-    def _choose(
-        self, split: Split, views: list[Tensor], mean: Tensor, std: Tensor
-    ) -> tuple[float, float | None, Tensor | None]:
-        """Return the penalty, the validation accuracy that chose it and the probe, if any did."""
-        penalties = sorted(self.recipe["penalties"], reverse=True)
-        if not len(split.held_out):
-            return penalties[len(penalties) // 2], None, None
-        probes = self._fit(split.train, views, penalties, mean, std, gap=ROUGH)
-        logits = probes.logits((self.features[split.held_out] - mean) / std)
-        scores = [self.target.score(row, split.held_out) for row in logits]
-        best = scores.index(max(scores))  # of equal scores, the strongest penalty
-        return penalties[best], scores[best], probes.weight[best : best + 1]
-
-    def _views(self, rows: Tensor, seed: int) -> list[Tensor]:
-        """Return the features of augmented copies of some training images, in the place of each."""
-        augment = augmentation(self.recipe["augmentation"])
-        network = Features(self.backbone)
-        views = []
-        for view in range(self.recipe["augmented_views"]):
-            generator = derived_generator(seed, "views", view)
-            with torch.inference_mode():
-                batches = [
-                    network(augment(self.target.images[some], generator))
-                    for some in rows.split(BATCH)
-                ]
-            features = torch.zeros_like(self.features[: self.target.n_train])
-            features[rows] = torch.cat(batches).float()
-            views.append(features)
-        return views
-
-    def _fit(
-        self,
-        rows: Tensor,
-        views: list[Tensor],
-        penalties: list[float],
-        mean: Tensor,
-        std: Tensor,
-        start: Tensor | None = None,
-        gap: float = EXACT,
-    ) -> Probes:
-        sources = [self.features, *views]
-        self._say_memory(len(rows) * len(sources), len(penalties))
-        known = self.features.new_empty(len(sources), len(rows), self.features.shape[1])
-        for place, features in zip(known, sources, strict=True):  # one copy of them, no second
-            torch.index_select(features, 0, rows, out=place)
-        return fit_probes(
-            known.flatten(0, 1).sub_(mean).div_(std),
-            self.target.labels[rows].repeat(len(sources)),
-            classes=self.target.classes,
-            penalties=torch.tensor(penalties, dtype=torch.float64),
-            start=start,
-            relative_gap=gap,
+    def _say_memory(self, labelled: list[Tensor]) -> None:
+        """Say what features and probes need, before they need it."""
+        n, d = max(map(len, labelled)) * (1 + self.recipe["augmented_views"]), self.source.width
+        seeds, classes = min(len(labelled), self._at_once()), self.target.classes
+        rows = len(self.target.labels) + self.recipe["augmented_views"] * sum(map(len, labelled))
+        needed = probe_bytes(n, d, classes, len(self.penalties), seeds) + 4 * rows * d
+        print(
+            f"probes: {n} images x {d} features x {classes} classes x {len(self.penalties)} "
+            f"penalties x {seeds} seeds: at most {needed / 2**20:.0f} MiB",
+            file=sys.stderr,
         )
 
-    def _say_memory(self, n: int, penalties: int) -> None:
-        """Say what the largest fit so far needs, before it needs it."""
-        width, classes = self.features.shape[1], self.target.classes
-        needed = probe_bytes(n, width, classes, penalties) + n * width * self.features.itemsize
-        if needed > self.said_bytes:
-            self.said_bytes = needed
-            print(
-                f"probe: {n} images x {width} features x {classes} classes x {penalties} penalties:"
-                f" {needed / 2**20:.0f} MiB",
-                file=sys.stderr,
-            )
-
-    def _model(self, probes: Probes, mean: Tensor, std: Tensor) -> nn.Module:
+    def _model(self, weight: Tensor, sample: Sample) -> nn.Module:
         """Return the backbone with the probe, and the standardisation before it, as its head."""
         model = copy.deepcopy(self.backbone)
         model.replace_head(self.target.classes)
-        weight = probes.weight[0, :-1] / std.double().unsqueeze(1)
-        bias = probes.weight[0, -1] - (mean.double() @ weight)
+        scaled = weight[:-1] / sample.std.double().unsqueeze(1)
+        bias = weight[-1] - (sample.mean.double() @ scaled)
         with torch.no_grad():
-            model.head.weight.copy_(weight.T)
+            model.head.weight.copy_(scaled.T)
             model.head.bias.copy_(bias)
         return frozen(model)
 
 
-@dataclass
-class Learning:
-    """What computing features took: each image once, whichever seed asks for it first."""
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """What one seed works on.
 
-    images: int = 0
-    seconds: float = 0.0
-
-    def add(self, images: int, seconds: float) -> None:
-        """Count images and the seconds that they took."""
-        self.images, self.seconds = self.images + images, self.seconds + seconds
-
-    def seconds_of(self, images: int) -> float:
-        """Return what so many images take on average."""
-        return self.seconds * images / self.images
-
-
-class Features(torch.nn.Module):
-    """The backbone without its head.
-
-    Args:
-        backbone: whose features are taken.
+    Attributes:
+        split: its labelled images.
+        train: those that are trained on before the choice, with their views.
+        all: all of them, with their views.
+        held_out: where the features of the images that choose are.
+        test: where those of the test images are.
     """
 
-    def __init__(self, backbone: Backbone) -> None:
-        super().__init__()
-        self.backbone = backbone
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the (n, d) features of images in [0, 1]."""
-        return self.backbone.features(images)
+    split: Split
+    train: Sample
+    all: Sample
+    held_out: Tensor
+    test: Tensor
 
 
 def _standardisation(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -206,11 +210,13 @@ def _notes(std: Tensor) -> tuple[str, ...]:
     return (f"{constant} of {len(std)} features are constant and count as 0",) if constant else ()
 
 
-def _unfinished(probes: Probes, penalty: float) -> tuple[str, ...]:
+def _unfinished(probes: Probes, place: int, penalty: float) -> tuple[str, ...]:
     """Say that a probe stopped short of the loss that it was asked for, where it did."""
-    if probes.iterations < MOST_ITERATIONS:
+    iterations = int(probes.iterations[place, 0])
+    if iterations < MOST_ITERATIONS:
         return ()
     return (
-        f"the probe stopped after {probes.iterations} iterations, its loss not yet proven least "
-        f"(gradient norm {float(probes.gradient_norm[0]):.1g}): penalty {penalty:g} is very weak",
+        f"the probe stopped after {iterations} iterations, its loss not yet proven least "
+        f"(gradient norm {float(probes.gradient_norm[place, 0]):.1g}): penalty {penalty:g} is very "
+        "weak",
     )

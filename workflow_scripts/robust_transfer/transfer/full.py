@@ -1,6 +1,7 @@
 """Full-network transfer, protocol clean: every weight fine-tuned for a fixed budget of steps."""
 
 import copy
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,10 @@ class Finetuning:
         self.backbone, self.target, self.recipe = backbone, target, recipe
         self.output, self.question = output, question
         self.trainable_blocks = trainable_blocks
+
+    def outcomes(self, seeds: Sequence[int]) -> Iterator[Outcome]:
+        """Yield what each seed gives, one after the other."""
+        return map(self.seed, seeds)
 
     def seed(self, seed: int) -> Outcome:
         """Fine-tune, choose and score with one seed."""

@@ -21,6 +21,9 @@ class Problem(Protocol):
     def soften(self, vector: Tensor) -> Tensor:
         """Divide (problems, parameters) by a symmetric guess at the curvature, always the same."""
 
+    def keep(self, kept: list[int]) -> None:
+        """Go on with these problems alone, in this order; all else is asked of them from now on."""
+
 
 class Minimum(NamedTuple):
     """Where a search ended.
@@ -29,19 +32,19 @@ class Minimum(NamedTuple):
         theta: (problems, parameters).
         loss: (problems,).
         gradient: (problems, parameters).
-        iterations: steps taken.
+        iterations: (problems,) int64, steps taken.
     """
 
     theta: Tensor
     loss: Tensor
     gradient: Tensor
-    iterations: int
+    iterations: Tensor
 
 
 def minimise(
     problem: Problem, theta: Tensor, *, relative_gap: float, max_iterations: int
 ) -> Minimum:
-    """Descend until every problem is solved.
+    """Descend until every problem is solved; those that are cost nothing from then on.
 
     Args:
         problem: what is minimised.
@@ -52,23 +55,35 @@ def minimise(
     Source: Liu & Nocedal 1989, Mathematical Programming 45, algorithm 2.1.
     """
     loss, gradient = problem(theta)
-    softened = problem.soften(gradient)
+    at = Point(theta, loss, gradient, problem.soften(gradient))
     pairs = Pairs(theta)
-    iteration = 0
-    while iteration < max_iterations:
-        solved = (problem.gap(gradient) <= relative_gap * loss).unsqueeze(1)
-        if bool(solved.all()):
-            break
-        # A solved problem rests: at the limit of precision it would hold up the line search.
-        direction = torch.where(solved, 0, -pairs.improved(gradient, softened))
-        new, new_loss, new_gradient, moved = _line_search(problem, theta, loss, gradient, direction)
-        if not moved:
-            break  # the loss cannot be lowered any further in this precision
-        new_softened = problem.soften(new_gradient)
-        pairs.add(new - theta, new_gradient - gradient, new_softened - softened)
-        theta, loss, gradient, softened = new, new_loss, new_gradient, new_softened
-        iteration += 1
-    return Minimum(theta, loss, gradient, iteration)
+    live = torch.arange(len(theta), device=theta.device)
+    ended = Minimum(theta.clone(), loss.clone(), gradient.clone(), torch.zeros_like(live))
+    moved = torch.ones_like(live, dtype=torch.bool)
+    for iteration in range(max_iterations + 1):
+        goes_on = moved & (problem.gap(at.gradient) > relative_gap * at.loss)
+        if not bool(goes_on.all()) or iteration == max_iterations:
+            for whole, part in zip(ended, (*at[:3], iteration), strict=True):
+                whole[live] = part
+            kept = goes_on.nonzero().flatten().tolist()
+            if not kept or iteration == max_iterations:
+                break
+            live, at = live[kept], Point(*(each[kept] for each in at))
+            pairs.keep(kept)
+            problem.keep(kept)
+        new, moved = _line_search(problem, at, -pairs.improved(at.gradient, at.softened))
+        pairs.add(new.theta - at.theta, new.gradient - at.gradient, new.softened - at.softened)
+        at = new
+    return ended
+
+
+class Point(NamedTuple):
+    """Where a search is: (problems, parameters) but for the (problems,) losses."""
+
+    theta: Tensor
+    loss: Tensor
+    gradient: Tensor
+    softened: Tensor
 
 
 class Pairs:
@@ -116,6 +131,13 @@ class Pairs:
         size = products[:, place : place + 1]
         self.gamma = torch.where(size > self.tiny, curvature / size, 1.0)
 
+    def keep(self, kept: list[int]) -> None:
+        """Forget all problems but these, in ascending order."""
+        self.s, self.softened_y, self.r, self.y_softened_y, self.gamma = (
+            _moved_up(each, kept)
+            for each in (self.s, self.softened_y, self.r, self.y_softened_y, self.gamma)
+        )
+
     def improved(self, gradient: Tensor, softened: Tensor) -> Tensor:
         """Divide a gradient by the curvature, as far as the pairs show it.
 
@@ -148,22 +170,28 @@ def _times(matrices: Tensor, vectors: Tensor) -> Tensor:
     return (matrices @ vectors.unsqueeze(2)).squeeze(2)
 
 
-def _line_search(
-    problem: Problem, theta: Tensor, loss: Tensor, gradient: Tensor, direction: Tensor
-) -> tuple[Tensor, Tensor, Tensor, bool]:
-    """Halve each problem's step until its loss falls enough; one that cannot move stays."""
-    slope = _dot(gradient, direction)
-    direction = torch.where(slope > 0, -gradient, direction)
-    slope = _dot(gradient, direction)
+def _moved_up(rows: Tensor, kept: list[int]) -> Tensor:
+    """Move some rows, given in ascending order, to the front, in the memory where they are."""
+    for place, row in enumerate(kept):
+        if place != row:
+            rows[place] = rows[row]
+    return rows[: len(kept)]
+
+
+def _line_search(problem: Problem, at: Point, direction: Tensor) -> tuple[Point, Tensor]:
+    """Halve each problem's step until its loss falls enough; say of each whether it could move."""
+    slope = _dot(at.gradient, direction)
+    direction = torch.where(slope > 0, -at.gradient, direction)
+    slope = _dot(at.gradient, direction)
     step = torch.ones_like(slope)
     for _ in range(30):
-        new = theta + step * direction
-        new_loss, new_gradient = problem(new)
-        enough = new_loss.unsqueeze(1) <= loss.unsqueeze(1) + SUFFICIENT_DECREASE * step * slope
+        theta = at.theta + step * direction
+        loss, gradient = problem(theta)
+        enough = loss.unsqueeze(1) <= at.loss.unsqueeze(1) + SUFFICIENT_DECREASE * step * slope
         if bool(enough.all()):
-            return new, new_loss, new_gradient, True
+            break
         step = torch.where(enough, step, step / 2)
-    step = torch.where(enough, step, 0)
-    new = theta + step * direction
-    new_loss, new_gradient = problem(new)
-    return new, new_loss, new_gradient, bool(enough.any())
+    else:  # the loss of some cannot be lowered any further in this precision
+        theta = at.theta + torch.where(enough, step, 0) * direction
+        loss, gradient = problem(theta)
+    return Point(theta, loss, gradient, problem.soften(gradient)), enough.squeeze(1)

@@ -8,6 +8,7 @@ Two things differ: the images that do not fill a batch at the end of an epoch ar
 epoch has another order), and the validation split chooses unless `select_on` is `test`.
 """
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,10 @@ class Published:
         size = target.images.shape[-1]
         self.augment = Crops(load_cache(cache_folder), size, target.images.device)
 
+    def outcomes(self, seeds: Sequence[int]) -> Iterator[Outcome]:
+        """Yield what each seed gives, one after the other."""
+        return map(self.seed, seeds)
+
     def seed(self, seed: int) -> Outcome:
         """Train, choose and score with one seed."""
         recipe, target = self.recipe, self.target
@@ -96,9 +101,7 @@ class Published:
     def _choosing(self, split: Split) -> torch.Tensor:
         """Return the row numbers that choose learning rate and epoch; none: nothing does."""
         if self.recipe["select_on"] == "test":
-            return torch.arange(
-                self.target.n_train, len(self.target.images), device=split.train.device
-            )
+            return self.target.test_rows
         return split.held_out
 
     def _batch(self, split: Split) -> int:

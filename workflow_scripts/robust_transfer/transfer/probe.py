@@ -1,44 +1,47 @@
-"""Multinomial logistic regression with L2 penalty: many penalties at once, by full-batch L-BFGS."""
+"""Multinomial logistic regression with L2 penalty: all seeds and penalties at once, by L-BFGS."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from robust_transfer.transfer.lbfgs import MEMORY, minimise
+from robust_transfer.transfer.sample import Sample
 
 BYTES = 8  # of a float64
 MOST_ITERATIONS = 2000  # of one search; penalties of 1e-6 take some 1,000
 CHUNK_BYTES = 2**30  # of the arithmetic of one chunk of images
+SEARCH_BYTES = 2**32  # of the search of the seeds that are fitted at once
 LIBRARY_BYTES = 2**25  # that the linear algebra takes for itself, about: packed blocks, threads
 
 
 @dataclass(frozen=True)
 class Probes:
-    """Linear classifiers, one a penalty.
+    """Linear classifiers, one a sample and penalty.
 
     Attributes:
-        weight: (penalties, features + 1, classes); the last row is the bias.
-        loss: (penalties,) mean cross-entropy plus penalty term, at the end.
-        gradient_norm: (penalties,) Euclidean norm of the gradient, at the end.
-        iterations: of L-BFGS.
+        weight: (samples, penalties, features + 1, classes); the last row is the bias.
+        loss: (samples, penalties) mean cross-entropy plus penalty term, at the end.
+        gradient_norm: (samples, penalties) Euclidean norm of the gradient, at the end.
+        iterations: (samples, penalties) int64, of L-BFGS.
     """
 
     weight: Tensor
     loss: Tensor
     gradient_norm: Tensor
-    iterations: int
+    iterations: Tensor
 
-    def logits(self, features: Tensor) -> Tensor:
-        """Map (n, features) to (penalties, n, classes)."""
-        return features.double() @ self.weight[:, :-1] + self.weight[:, -1:]
+    def logits(self, place: int, features: Tensor) -> Tensor:
+        """Map (n, features) to (penalties, n, classes), by the probes of the sample at `place`."""
+        weight = self.weight[place]
+        return features.double() @ weight[:, :-1] + weight[:, -1:]
 
 
 def fit_probes(
-    features: Tensor,
-    labels: Tensor,
+    samples: Sequence[Sample],
     *,
     classes: int,
     penalties: Tensor,
@@ -47,43 +50,51 @@ def fit_probes(
     start: Tensor | None = None,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Probes:
-    """Minimise mean cross-entropy + penalty / 2 * |W|^2 for each penalty.
+    """Minimise mean cross-entropy + penalty / 2 * |W|^2 for each sample and penalty.
 
-    The bias is not penalised. scikit-learn's `C` is 1 / (n * penalty).
+    The bias is not penalised. scikit-learn's `C` is 1 / (n * penalty). Arithmetic is in float64.
 
     Args:
-        features: (n, features); the arithmetic is in float64.
-        labels: (n,) int64, below `classes`.
+        samples: of equally many images each, such as the training images of each seed.
         classes: number of classes, at least 2.
-        penalties: (penalties,) float64, above 0.
+        penalties: (samples, penalties), or (penalties,) for every sample alike, above 0.
         relative_gap: a problem counts as solved when its loss is within this share of the least
             one, by the bound of Boyd & Vandenberghe 2004, equation 9.9: a function with curvature
             of at least m lies at most |gradient|^2 / (2 m) above its minimum. For the weights m
             is the penalty; for the bias, which has none, the curvature that is there (its least
             over classes; the tests hold the whole against scikit-learn).
         max_iterations: at which the search ends in any case.
-        start: (penalties, features + 1, classes) to start from, such as `weight` of a fit to some
-            of the same images; None: zero.
+        start: (samples, penalties, features + 1, classes) to start from, such as `weight` of a fit
+            to some of the same images; None: zero.
         chunk_bytes: images are worked on in chunks whose arithmetic takes at most so much (and at
-            least one image at a time); `probe_bytes` says what is needed in all.
+            least one image of each sample at a time); `probe_bytes` says what is needed in all.
 
     Raises:
-        ValueError: features are not finite, or a penalty is not above 0.
+        ValueError: features are not finite, a penalty is not above 0, or samples differ in size.
     """
-    _check(features, penalties)
-    penalties = penalties.to(features.device, torch.float64)
-    problem = _Problem(features, labels, classes, penalties, chunk_bytes)
-    theta = penalties.new_zeros(len(penalties), problem.width * classes)
+    penalties = penalties.to(samples[0].features.device, torch.float64)
+    penalties = penalties.expand(len(samples), -1).contiguous()
+    _check(samples, penalties)
+    problem = _Problem(samples, classes, penalties.flatten(), chunk_bytes)
+    shape = (*penalties.shape, classes, problem.width)
+    theta = penalties.new_zeros(penalties.numel(), problem.width * classes)
     if start is not None:
         theta += start.to(theta).mT.reshape(theta.shape)
     found = minimise(problem, theta, relative_gap=relative_gap, max_iterations=max_iterations)
-    weight = found.theta.view(len(penalties), classes, problem.width).mT
-    return Probes(weight, found.loss, found.gradient.norm(dim=1), found.iterations)
+    return Probes(
+        weight=found.theta.view(shape).mT,
+        loss=found.loss.view(penalties.shape),
+        gradient_norm=found.gradient.norm(dim=1).view(penalties.shape),
+        iterations=found.iterations.view(penalties.shape),
+    )
 
 
-def _check(features: Tensor, penalties: Tensor) -> None:
+def _check(samples: Sequence[Sample], penalties: Tensor) -> None:
     """Raise ValueError for what no fit could end with."""
-    if not all(math.isfinite(end) for end in features.aminmax()):  # NaN is the least of all
+    if len({len(sample) for sample in samples}) > 1:
+        sizes = [len(sample) for sample in samples]
+        raise ValueError(f"samples of {sizes} images: expected equally many.")
+    if not all(sample.is_finite() for sample in samples):
         raise ValueError("features are not finite: the backbone's outputs overflow.")
     if not bool((penalties > 0).all()):
         raise ValueError(f"penalties {penalties.tolist()}: expected numbers above 0.")
@@ -95,69 +106,105 @@ def _row_bytes(width: int, columns: int) -> int:
 
 
 def probe_bytes(
-    n: int, features: int, classes: int, penalties: int, chunk_bytes: int = CHUNK_BYTES
+    n: int,
+    features: int,
+    classes: int,
+    penalties: int,
+    samples: int = 1,
+    chunk_bytes: int = CHUNK_BYTES,
 ) -> int:
     """Return the memory that a fit takes, beside the features that it is given.
 
     Args:
-        n: images.
+        n: images of each sample.
         features: width of the features.
         classes: number of classes.
-        penalties: probes fitted at once.
+        penalties: of each sample.
+        samples: fitted at once.
         chunk_bytes: as in `fit_probes`.
     """
     width, columns = features + 1, classes * penalties
-    chunk = min(n * _row_bytes(width, columns), max(chunk_bytes, _row_bytes(width, columns)))
-    search = (2 * MEMORY + 10) * width * columns  # steps, changes, and what is at hand
-    curvature = 5 * width**2  # itself, its axes, and what finding them takes
-    return chunk + BYTES * (search + curvature) + LIBRARY_BYTES
+    row = samples * _row_bytes(width, columns)
+    chunk = min(n * row, max(chunk_bytes, row))
+    search = samples * _search_bytes(width, columns)
+    curvature = BYTES * 5 * width**2  # itself, its axes, and what finding them takes
+    return chunk + search + curvature + LIBRARY_BYTES
+
+
+def _search_bytes(width: int, columns: int) -> int:
+    """Return what the search takes for one sample: steps, changes, and what is at hand."""
+    return BYTES * (2 * MEMORY + 10) * width * columns
+
+
+def samples_at_once(features: int, classes: int, penalties: int) -> int:
+    """Return how many samples' searches fit into `SEARCH_BYTES`, at least one."""
+    return max(1, SEARCH_BYTES // _search_bytes(features + 1, classes * penalties))
 
 
 class _Problem:
-    """Loss and gradient of every probe, from one matrix product each way a chunk of images.
+    """Loss and gradient of every probe, all samples and penalties at once, chunk by chunk.
 
-    Parameters are (penalties, classes, width), and images lie in columns: products of such
-    matrices, and sums over classes, are twice as quick as those of images in rows.
+    Parameters are (problems, classes * width), a sample's penalties side by side, and images lie
+    in columns: products of such matrices, and sums over classes, are twice as quick as those of
+    images in rows. Each sample has a product of its own, which is quicker than one batch of them.
     """
 
     def __init__(
-        self, features: Tensor, labels: Tensor, classes: int, penalties: Tensor, chunk_bytes: int
+        self, samples: Sequence[Sample], classes: int, penalties: Tensor, chunk_bytes: int
     ) -> None:
-        self.n, self.width = len(features), features.shape[1] + 1
-        self.classes, self.penalties = classes, penalties
-        self.columns = len(penalties) * classes
-        rows = max(1, chunk_bytes // _row_bytes(self.width, self.columns))
-        self.parts = list(zip(features.split(rows), labels.split(rows), strict=True))
+        self.samples, self.classes, self.penalties = samples, classes, penalties
+        self.n, self.width = len(samples[0]), samples[0].width + 1
+        columns = len(penalties) * classes
+        row_bytes = _row_bytes(len(samples) * self.width, columns)
+        self.rows = min(self.n, max(1, chunk_bytes // row_bytes))
         # Of one chunk, made once: as much again and again leaves holes that nothing else fits in.
-        most = len(self.parts[0][0])
-        self.chunk, self.logits, self.exponentials = (
-            penalties.new_empty(count * most) for count in (self.width, self.columns, self.columns)
-        )
+        self.chunk = penalties.new_empty(len(samples) * self.width * self.rows)
+        self.logits, self.exponentials = (penalties.new_empty(columns * self.rows) for _ in "ab")
         self.filled = False
+        owners = torch.arange(len(samples), device=penalties.device)
+        self._own(owners.repeat_interleave(len(penalties) // len(samples)))
         # The curvature at equal probabilities, (1 - 1/C) / C times that of the features, plus
         # the penalty: correlated features make it uneven, and L-BFGS slow, unless divided out.
+        # One for all samples, their mean: they are mostly of the same images.
         moment = penalties.new_zeros(self.width, self.width)
-        for x, _ in self._chunks():
-            moment += x @ x.T
-        spread, self.axes = torch.linalg.eigh(moment.div_(self.n))
+        for chunk, _ in self._chunks():
+            for x in chunk:
+                moment.addmm_(x, x.T)
+        spread, self.axes = torch.linalg.eigh(moment.div_(self.n * len(samples)))
         scale = (1 - 1 / classes) / classes
         self.bias_curvature = penalties
         self.curvature = (scale * spread.clamp_min(0) + self.penalties.view(-1, 1)).unsqueeze(1)
 
-    def _chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (width, images) float64 features, a row of ones last, and labels.
+    def _own(self, owners: Tensor) -> None:
+        """Take note of which sample each problem is of: ascending places in `samples`."""
+        self.owners = owners
+        places, counts = owners.unique_consecutive(return_counts=True)
+        self.places, self.counts = places.tolist(), counts.tolist()
 
-        All chunks take turns in the same memory; the only one is converted once.
+    def keep(self, kept: list[int]) -> None:
+        """Go on with these problems alone."""
+        self.penalties, self.curvature = self.penalties[kept], self.curvature[kept]
+        self.bias_curvature = self.bias_curvature[kept]
+        self._own(self.owners[kept])
+
+    def _chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (samples, width, images) features, a row of ones last, and the images' labels.
+
+        All chunks take turns in the same memory; the only one is filled once. Of samples without
+        problems the features are not filled in.
         """
-        for x, labels in self.parts:
-            chunk = _piece(self.chunk, self.width, len(x))
+        for first in range(0, self.n, self.rows):
+            part = slice(first, min(first + self.rows, self.n))
+            chunk = _piece(self.chunk, len(self.samples), self.width, part.stop - first)
             if not self.filled:
-                chunk[:-1], chunk[-1] = x.T, 1
-                self.filled = len(self.parts) == 1
-            yield chunk, labels
+                for place in self.places:
+                    self.samples[place].write(part, chunk[place, :-1])
+                    chunk[place, -1] = 1
+                self.filled = self.rows == self.n
+            yield chunk, torch.stack([sample.labels[part] for sample in self.samples])
 
     def soften(self, vector: Tensor) -> Tensor:
-        """Divide (penalties, parameters) by the curvature at equal probabilities."""
+        """Divide (problems, parameters) by the curvature at equal probabilities."""
         inside = vector.view(len(vector), self.classes, -1) @ self.axes
         return inside.div_(self.curvature).matmul(self.axes.T).reshape(len(vector), -1)
 
@@ -169,31 +216,38 @@ class _Problem:
         return weights / (2 * self.penalties) + bias / (2 * free)
 
     def __call__(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (penalties, parameters) to losses (penalties,) and gradients of theta's shape."""
-        shape = (len(theta), self.classes, -1)
-        flat = theta.view(self.columns, self.width)
+        """Map (problems, parameters) to losses (problems,) and gradients of theta's shape."""
+        shape = (len(theta), self.classes, self.width)
         penalised = theta.view(shape).clone()
         penalised[..., -1] = 0  # the bias is free
         loss = 0.5 * self.penalties * penalised.square().sum((1, 2))
-        gradient = torch.zeros_like(flat)
+        gradient = torch.zeros_like(penalised)
         curvature = torch.zeros_like(penalised[..., -1])
         for x, labels in self._chunks():
-            true = labels.expand(len(theta), 1, -1)
-            logits = torch.mm(flat, x, out=_piece(self.logits, self.columns, len(labels)))
-            logits = logits.view(shape)
+            of_images = (len(theta), self.classes, labels.shape[1])
+            true = labels[self.owners].unsqueeze(1)
+            logits = _piece(self.logits, *of_images)
+            for place, weights, out in self._by_sample(theta.view(shape), logits):
+                torch.mm(weights, x[place], out=out)
             logits -= logits.amax(1, keepdim=True)
-            exponentials = _piece(self.exponentials, self.columns, len(labels)).view(shape)
+            exponentials = _piece(self.exponentials, *of_images)
             total = torch.exp(logits, out=exponentials).sum(1, keepdim=True)
             loss -= (logits.gather(1, true) - total.log()).sum((1, 2)) / self.n
             residual = exponentials.div_(total)  # the probabilities, less 1 at the true class
             curvature += residual.sum(2) - torch.mul(residual, residual, out=logits).sum(2)
             residual.scatter_add_(1, true, residual.new_full(true.shape, -1.0))
-            gradient += residual.view(self.columns, -1) @ x.T
+            for place, out, errors in self._by_sample(gradient, residual):
+                out.addmm_(errors, x[place].T)
         self.bias_curvature = curvature.amin(1) / self.n
-        gradient = (gradient / self.n).view(shape) + self.penalties.view(-1, 1, 1) * penalised
+        gradient = gradient.div_(self.n).addcmul_(self.penalties.view(-1, 1, 1), penalised)
         return loss, gradient.view(len(theta), -1)
 
+    def _by_sample(self, *of_problems: Tensor) -> Iterator[tuple[Any, ...]]:
+        """Yield each sample's place, and its part of (problems, classes, k) as (columns, k)."""
+        parts = ([part.flatten(0, 1) for part in each.split(self.counts)] for each in of_problems)
+        return zip(self.places, *parts, strict=True)
 
-def _piece(memory: Tensor, rows: int, columns: int) -> Tensor:
-    """Return the beginning of some memory as a matrix."""
-    return memory[: rows * columns].view(rows, columns)
+
+def _piece(memory: Tensor, *shape: int) -> Tensor:
+    """Return the beginning of some memory in a shape."""
+    return memory[: math.prod(shape)].view(shape)

@@ -43,7 +43,7 @@ class Target:
     """The dataset on the device.
 
     Attributes:
-        images: (n, 3, size, size) uint8, training rows first.
+        images: (n, 3, size, size) uint8, training rows first; none where features stand for them.
         labels: (n,) int64.
         n_train: number of training rows.
         classes: number of classes.
@@ -62,6 +62,11 @@ class Target:
     def test(self) -> Tensor:
         """The images of the test split."""
         return self.images[self.n_train :]
+
+    @property
+    def test_rows(self) -> Tensor:
+        """The row numbers of the test split."""
+        return torch.arange(self.n_train, len(self.labels), device=self.labels.device)
 
     def split(self, fraction: float, seed: int) -> Split:
         """Draw the labelled images of a seed, and hold a share of them out for choosing.
@@ -126,6 +131,7 @@ def load_target(
     device: torch.device,
     label_budget: int | None = None,
     enlarged: float = 1.0,
+    with_images: bool = True,
 ) -> Target:
     """Read a cache at the network's input size and put it on the device.
 
@@ -136,6 +142,7 @@ def load_target(
         device: where to.
         label_budget: labelled training images a class; None: all.
         enlarged: images are resized to this multiple of `image_size` and the middle is taken.
+        with_images: whether anything looks at them.
 
     Raises:
         DataError: a split of the dataset is empty, or it has a single class.
@@ -150,7 +157,8 @@ def load_target(
     side = round(image_size * enlarged)
     edge = round((side - image_size) / 2)
     middle = slice(edge, edge + image_size)
-    pixels = squares(cache, np.arange(len(cache)), side, torch.get_num_threads())
+    rows = np.arange(len(cache) if with_images else 0)
+    pixels = squares(cache, rows, side, torch.get_num_threads())
     pixels = pixels[:, middle, middle]
     return Target(
         images=to_device(pixels, device),
