@@ -177,7 +177,7 @@ rule measure_granularity:
     """Measure how fine the classes of each dataset are, before any transfer."""
     input:
         features=of_measured_datasets(rules.extract_features.output.features),
-        records=of_measured_datasets(rules.extract_features.output.record),
+        about=of_measured_datasets(rules.extract_features.output.about),
         cache=measured_caches,
     output:
         granularity=report(

@@ -9,7 +9,7 @@ rule extract_features:
         cache=lambda wildcards: cache_of(wildcards.dataset, wildcards.resolution),
     output:
         features=f"{RESULTS}/transfer/{{backbone}}/{{dataset}}/{{resolution}}/features.npy",
-        record=f"{RESULTS}/transfer/{{backbone}}/{{dataset}}/{{resolution}}/features.json",
+        about=f"{RESULTS}/transfer/{{backbone}}/{{dataset}}/{{resolution}}/features.json",
     log:
         f"{RESULTS}/transfer/{{backbone}}/{{dataset}}/{{resolution}}/extract_features.log",
     group:

@@ -113,12 +113,12 @@ def controller(typed: Typed) -> int:
 def test_the_study_runs_as_typed_and_asks_for_what_its_rules_need(cluster, study):
     assert (study / "results/tiny/report/report.html").is_file()
     jobs = cluster.ask("scontrol", "--oneliner", "show", "job").splitlines()
-    # caches, backbones, scores, probes, full transfers; features and granularity of one dataset;
+    # caches, backbones, scores, probes (of one backbone with their features), full transfers;
+    # granularity;
     # scenes, detectors and their average precision
-    assert len(jobs) == (2 + 2 + 2 + 2 + 2 + 1 + 1) + (1 + 2 + 2)
+    assert len(jobs) == (2 + 2 + 2 + 2 + 2 + 1) + (1 + 2 + 2)
     no_gpu = (
-        "build_image_cache", "extract_features", "measure_granularity", "build_scene_cache",
-        "score_detections",
+        "build_image_cache", "measure_granularity", "build_scene_cache", "score_detections",
     )  # fmt: skip
     for job in jobs:
         gpu = "gpu:1" in job.replace("gres/gpu=1", "gpu:1").replace("gres:", "")

@@ -32,8 +32,8 @@ ANALYSIS = CONFIDENCE | {"tabulate_accuracy": 1, "compare_best": 1}
 GRANULARITY = {"extract_features": 1, "measure_granularity": 1}
 EVALUATE = ANALYSIS | {"evaluate_backbone": 4}
 TRANSFER = ANALYSIS | {"transfer_backbone": 8}
-PROBE = TRANSFER | GRANULARITY  # granularity is measured on the features that the probe sees
-PRETRAIN = PROBE | {"evaluate_backbone": 4, "pretrain_backbone": 4}
+FEATURES = TRANSFER | GRANULARITY  # granularity is measured on the features that the probe sees
+PRETRAIN = FEATURES | {"evaluate_backbone": 4, "pretrain_backbone": 4}
 ONE_BACKBONE = (
     ANALYSIS
     | GRANULARITY
@@ -149,7 +149,8 @@ TABLE = {
     "a docstring": (replaced(f"{LIBRARY}/transfer/probe.py", '"""Multi', '"""A multi'), NOTHING),
     "the layout": (replaced(f"{LIBRARY}/transfer/probe.py", "\n\n\n", "\n\n\n\n\n"), NOTHING),
     "a module that nothing imports": (appended(f"{LIBRARY}/spare.py", "X = 1\n"), NOTHING),
-    "a line of the probe": (appended(f"{LIBRARY}/transfer/probe.py", "X = 1\n"), PROBE),
+    "a line of the probe": (appended(f"{LIBRARY}/transfer/probe.py", "X = 1\n"), TRANSFER),
+    "a line of features": (appended(f"{LIBRARY}/transfer/features.py", "X = 1\n"), FEATURES),
     "a line of pretraining": (appended(f"{LIBRARY}/training/pretrain.py", "X = 1\n"), PRETRAIN),
     "a line of scoring": (appended(f"{LIBRARY}/training/score.py", "X = 1\n"), EVALUATE),
     "a line of the figures": (appended(f"{LIBRARY}/figures/cost.py", "X = 1\n"), FIGURES),
@@ -207,7 +208,7 @@ TABLE = {
     # environment
     "the workflow's notes deleted": (removed(".snakemake"), NOTHING),
     "the notes deleted and a line changed": (
-        both(removed(".snakemake"), appended(f"{LIBRARY}/transfer/probe.py", "X = 1\n")), PROBE),
+        both(removed(".snakemake"), appended(f"{LIBRARY}/transfer/probe.py", "X = 1\n")), TRANSFER),
     "the notes deleted and a file tampered with": (
         both(removed(".snakemake"), tampered(f"{RESULTS}/report/report.html")), PAGE),
     "the ledger damaged": (

@@ -1,8 +1,10 @@
 """Measures of granularity have the values that algebra gives on simple clouds and pictures."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from robust_transfer.errors import DataError
+from robust_transfer.files import write_json
 from robust_transfer.images.build import build_cache
 from robust_transfer.images.cache import load_cache
 from robust_transfer.statistics.granularity import (
@@ -183,32 +185,49 @@ def measured_dataset(tmp_path_factory):
                   "n_train": 40, "n_test": 10, "seed": 0, "grating": 0.0}  # fmt: skip
     build_cache(definition, "native", folder, data_root=folder, on_bad_image="stop")
     cache = load_cache(folder)
-    index = np.arange(0, 40, 2)
-    features = cache.images[index].mean(axis=1).reshape(20, -1).astype(np.float32)
-    np.savez(folder / "features.npz", index=index, features=features, image_size=16, backbone="b")
+    features = cache.images[:].mean(axis=1).reshape(50, -1).astype(np.float32)
+    write_features(folder, features, images=50, training_images=40)
     return folder, features
 
 
-def test_the_table_of_measures_has_those_of_the_features(measured_dataset):
+def write_features(folder, features, **about):
+    """Kept features and their record."""
+    np.save(folder / "features.npy", features)
+    record = {"schema_version": 1, "image_size": 16, "backbone": "b"} | about
+    write_json(folder / "features.json", record)
+
+
+def table_of(features, cache, **how):
+    files = [features / "features.npy"], [features / "features.json"]
+    return granularity_table(*files, [cache], **how)
+
+
+def test_the_table_of_measures_has_those_of_the_training_images(measured_dataset):
     folder, features = measured_dataset
-    (row,) = granularity_table([folder / "features.npz"], [folder]).to_dict("records")
-    labels = np.asarray(load_cache(folder).labels)[:40:2]
-    images = load_cache(folder).images[:40:2]
-    for name, value in measures(features, labels, images).items():
+    (row,) = table_of(folder, folder).to_dict("records")
+    labels = np.asarray(load_cache(folder).labels)[:40]
+    images = load_cache(folder).images[:40]
+    for name, value in measures(features[:40], labels, images).items():
         assert row[name] == pytest.approx(value, abs=1e-9)
-    assert (row["dataset"], row["resolution"], row["images"]) == ("digits", "native", 20)
+    assert (row["dataset"], row["resolution"], row["images"]) == ("digits", "native", 40)
+
+
+def test_of_many_images_the_same_few_are_measured(measured_dataset):
+    folder, _ = measured_dataset
+    one, two = (table_of(folder, folder, most=12) for _ in range(2))
+    assert one["images"].tolist() == [12]
+    pd.testing.assert_frame_equal(one, two)
 
 
 def test_features_of_other_images_are_refused(measured_dataset, tmp_path):
     folder, features = measured_dataset
-    np.savez(tmp_path / "f.npz", index=np.arange(30, 50), features=features, image_size=16,
-             backbone="b")  # fmt: skip
-    with pytest.raises(DataError, match="not features of the training images"):
-        granularity_table([tmp_path / "f.npz"], [folder])
+    write_features(tmp_path, features, images=50, training_images=30)
+    with pytest.raises(DataError, match="not features of the images"):
+        table_of(tmp_path, folder)
 
 
 def test_no_dataset_gives_empty_tables_of_measures_and_predictions():
-    table = granularity_table([], [])
+    table = granularity_table([], [], [])
     points = granularity_points(make_table([], ACCURACY), table)
     assert len(table) == len(points) == len(granularity_predictions(points, confidence=0.95)) == 0
 

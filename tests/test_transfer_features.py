@@ -1,47 +1,186 @@
-"""Features of a frozen backbone: those of the images named, whatever has been done before."""
+"""Features of a frozen backbone: computed by one job, and what reads them cannot tell."""
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from robust_transfer.backbones.architectures import make_backbone
-from robust_transfer.backbones.weights import save_backbone
-from robust_transfer.images.build import build_cache
+from config_subjects import demo
+from robust_transfer.config.check import check_config
+from robust_transfer.config.kept_features import kept_features
+from robust_transfer.errors import DataError
 from robust_transfer.images.cache import load_cache
-from robust_transfer.transfer.features import extract_features
+from robust_transfer.training.augmentation import augmentation
+from robust_transfer.training.randomness import derived_generator
+from robust_transfer.training.squares import squares
+from robust_transfer.transfer import kept_features as kept
+from robust_transfer.transfer.cell import transfer_cell
+from robust_transfer.transfer.kept_features import extract_features
+from transfer_subjects import FIXED, cell, network, write_cache, write_network
+
+VIEWS = {"seeds": [3, 5], "augmented_views": 2, "augmentation": "shift"}
+RECIPE = FIXED | {"augmented_views": 2}
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    """A backbone that was never trained, and a small cache."""
+    """A backbone that was never trained, a small cache of 80 + 40 images, and kept features."""
     folder = tmp_path_factory.mktemp("features")
-    definition = {"name": "digits", "kind": "toy", "alphabet": "digits", "size": 32,
-                  "n_train": 30, "n_test": 10, "seed": 0, "grating": 0.0}  # fmt: skip
-    build_cache(definition, "native", folder / "cache", data_root=folder, on_bad_image="stop")
-    backbone = make_backbone("resnet_small_w4", classes=3, image_size=32, mean=[0.5] * 3,
-                             std=[0.2] * 3, seed=0).eval()  # fmt: skip
-    recipe = {"architecture": "resnet_small_w4", "image_size": 32, "name": "a backbone"}
-    save_backbone(folder / "weights.safetensors", backbone, recipe)
-    return folder, backbone
+    write_cache(folder / "cache")
+    write_network(folder)
+    extract(folder, "views", **VIEWS)
+    extract(folder, "plain", **VIEWS | {"seeds": [], "augmented_views": 0})
+    return folder
 
 
-def test_features_are_those_of_the_training_images(inputs, tmp_path):
-    folder, backbone = inputs
-    extract_features(folder / "weights.safetensors", folder / "cache", tmp_path / "f.npz")
-    found = np.load(tmp_path / "f.npz")
-    pixels = torch.tensor(load_cache(folder / "cache").images[:30]).permute(0, 3, 1, 2) / 255
+def extract(folder, name, **how):
+    files = [str(folder / f"{name}.npy"), str(folder / f"{name}.json")]
+    extract_features(folder / "weights.safetensors", folder / "cache", *files, **how)
+    return files
+
+
+def kept_files(folder, name):
+    return [str(folder / f"{name}.npy"), str(folder / f"{name}.json")]
+
+
+def transferred(folder, features, home, recipe=RECIPE, **changes):
+    """A whole cell from files to files; return the bytes of its predictions, and the records."""
+    homes = [home / f"seed{seed}" for seed in VIEWS["seeds"]]
+    predictions = [str(each / "predictions.npz") for each in homes]
+    records = [str(each / "transfer.json") for each in homes]
+    transfer_cell(folder / "weights.safetensors", folder / "cache", cell(**changes), recipe,
+                  seeds=VIEWS["seeds"], predictions=predictions, records=records, code="code",
+                  features=features)  # fmt: skip
+    return (
+        [Path(path).read_bytes() for path in predictions],
+        [json.loads(Path(path).read_text(encoding="utf-8")) for path in records],
+    )
+
+
+def test_the_file_holds_every_image_then_the_views_of_each_seed(inputs):
+    found, cache = np.load(inputs / "views.npy"), load_cache(inputs / "cache")
+    pixels = torch.tensor(np.array(cache.images)).permute(0, 3, 1, 2)
+    expected = [pixels / 255]
+    for seed in VIEWS["seeds"]:
+        for view in range(2):
+            generator = derived_generator(seed, "views", view)
+            expected.append(augmentation("shift")(pixels[:80], generator))
     with torch.no_grad():
-        expected = backbone.features(pixels).numpy()
-    assert found["index"].tolist() == list(range(30))
-    np.testing.assert_allclose(found["features"], expected, atol=1e-5)
-    assert (str(found["backbone"]), int(found["image_size"])) == ("a backbone", 32)
+        features = torch.cat([network().features(each) for each in expected]).numpy()
+    assert found.shape == (120 + 2 * 2 * 80, 16)
+    np.testing.assert_allclose(found, features, atol=1e-5)
 
 
-def test_of_many_images_the_same_few_are_drawn(inputs, tmp_path):
-    folder, _ = inputs
-    for name in ("a.npz", "b.npz"):
-        extract_features(folder / "weights.safetensors", folder / "cache", tmp_path / name, most=12)
-    one, two = np.load(tmp_path / "a.npz"), np.load(tmp_path / "b.npz")
-    assert len(one["index"]) == 12
-    assert (np.diff(one["index"]) > 0).all()
-    assert one["index"].tolist() == two["index"].tolist()
-    assert (one["features"] == two["features"]).all()
+def test_its_record_says_what_the_rows_are_and_what_they_took(inputs):
+    about = json.loads((inputs / "views.json").read_text())
+    known = {"backbone": "a backbone", "image_size": 32, "images": 120, "training_images": 80,
+             "width": 16} | VIEWS  # fmt: skip
+    assert {key: about[key] for key in known} == known
+    assert (about["plain"]["images"], about["views"]["images"]) == (120, 320)
+    assert min(about[key]["seconds"] for key in ("plain", "views", "reading")) > 0
+
+
+def test_two_files_of_one_backbone_and_dataset_are_the_same_bytes(inputs):
+    again = extract(inputs, "again", **VIEWS)
+    assert Path(again[0]).read_bytes() == (inputs / "views.npy").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["views", "plain"])
+def test_a_probe_on_kept_features_is_the_probe_that_computes_them(inputs, tmp_path, name):
+    computed, said = transferred(inputs, [], tmp_path / "computed")
+    read, said_too = transferred(inputs, kept_files(inputs, name), tmp_path / "read")
+    assert computed == read
+    for one, other in zip(said, said_too, strict=True):
+        assert one["images_through_network"] == other["images_through_network"] == 40 + 80 * 3
+        assert other["seconds"] > 0
+
+
+def test_a_probe_on_kept_features_looks_at_no_image_and_asks_no_network(
+    inputs, tmp_path, monkeypatch
+):
+    def refuse(*_):
+        raise AssertionError("an image went through the network")
+
+    monkeypatch.setattr("robust_transfer.transfer.features.Features.forward", refuse)
+
+    def count(cache, indices, size, threads):
+        resized.append(len(indices))
+        return squares(cache, indices, size, threads)
+
+    resized = []
+    monkeypatch.setattr("robust_transfer.transfer.target.squares", count)
+    files, few = kept_files(inputs, "views"), {"variant": "labels5", "label_budget": 5}
+    for number, changes in enumerate(({}, few)):
+        _, said = transferred(inputs, files, tmp_path / str(number), **changes)
+        assert all(0 <= each["validation_accuracy"] <= 1 for each in said)
+    assert resized == [0, 0]
+
+
+def test_what_features_took_counts_in_each_transfer_that_reads_them(inputs, tmp_path):
+    files = kept_files(inputs, "views")
+    about = json.loads(Path(files[1]).read_text())
+    about["plain"]["seconds"], about["views"]["seconds"] = 120.0, 320.0  # a second an image
+    about["reading"]["seconds"] = 1000.0
+    (tmp_path / "slow.json").write_text(json.dumps(about))
+    slow = [files[0], str(tmp_path / "slow.json")]
+    _, said = transferred(inputs, slow, tmp_path / "all")
+    for each in said:
+        assert each["seconds"] == pytest.approx(1000 + 120 + 160, abs=10)
+    _, said = transferred(inputs, slow, tmp_path / "few", label_budget=2, variant="labels2")
+    labelled = said[0]["labelled_images"]
+    assert labelled < 80
+    assert said[0]["seconds"] == pytest.approx(1000 + 40 + labelled * 3, abs=10)
+
+
+def test_an_attack_on_the_transferred_model_still_sees_images(inputs, tmp_path):
+    attack = {"epsilons": [0.5], "norm": "l2", "attack": "pgd", "attack_steps": 2,
+              "relative_step_size": 0.5, "images": 10}  # fmt: skip
+    recipe = RECIPE | {"robustness": attack}
+    found = [
+        transferred(inputs, features, tmp_path / name, recipe)[1][0]["robustness"]
+        for name, features in (("computed", []), ("read", kept_files(inputs, "views")))
+    ]
+    assert found[0] == found[1]
+    assert 0 <= found[0][0]["robust_accuracy"] <= 1
+
+
+def test_features_of_another_dataset_are_refused(inputs, tmp_path):
+    write_cache(tmp_path / "cache", n_train=70)
+    write_network(tmp_path)
+    with pytest.raises(DataError, match="not the features of this dataset and backbone"):
+        transferred(tmp_path, kept_files(inputs, "views"), tmp_path / "out")
+
+
+def test_a_job_that_is_stopped_leaves_no_file(inputs, tmp_path, monkeypatch):
+    class StoppedError(Exception):
+        pass
+
+    def stop(*_):
+        raise StoppedError
+
+    monkeypatch.setattr(kept.Network, "of_view", stop)
+    with pytest.raises(StoppedError):
+        extract_features(inputs / "weights.safetensors", inputs / "cache",
+                         tmp_path / "f.npy", tmp_path / "f.json", **VIEWS)  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+
+
+def places(changes):
+    """Which features the demo keeps with some changes, and of which its probes are many."""
+    study = check_config(demo(changes))
+    probes = {(c.backbone.name, c.dataset, c.resolution) for c in study.cells if c.mode == "fixed"}
+    measured = {(study.measuring_backbone.name, *target) for target in study.targets}
+    return kept_features(study), probes, measured
+
+
+def test_features_are_kept_where_several_jobs_read_them():
+    found, probes, measured = places({})
+    assert found == dict.fromkeys(measured, False)  # granularity needs no views
+    assert measured < probes
+    found, probes, _ = places({"transfer.fixed.label_budgets": [5, "all"]})
+    assert found == dict.fromkeys(probes, True)
+    found, probes, _ = places({"transfer.fixed.keep_features": "always"})
+    assert found == dict.fromkeys(probes, True)
+    found, _, measured = places({"transfer.modes": ["full"]})
+    assert found == dict.fromkeys(measured, False)

@@ -40,6 +40,16 @@ def test_every_kind_of_transfer_has_its_rows(study):
     assert counts.to_dict() == expected
 
 
+def test_features_are_computed_once_for_all_label_budgets(study):
+    kept = {path.parent for path in (study / "transfer").rglob("features.npy")}
+    assert len(kept) == 2  # two backbones; the control has one probe, which computes its own
+    for place in kept:
+        for budget in ("all", "labels1"):
+            path = place / f"fixed/clean/{budget}/seed0/predictions.npz.prov.json"
+            inputs = {each["path"] for each in json.loads(path.read_text())["inputs"]}
+            assert any(each.endswith("features.npy") for each in inputs)
+
+
 def test_rows_chosen_on_test_or_on_nothing_say_so(study):
     accuracy = pd.read_csv(study / "analysis/accuracy.csv")
     on = accuracy.groupby("protocol")["selected_on"].unique()

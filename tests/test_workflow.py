@@ -109,11 +109,12 @@ def test_a_comment_reruns_nothing_and_a_changed_line_what_imports_it(study_copy)
     probe.write_text(probe.read_text() + "\n# only a comment\n")
     assert plan(study_copy) == {}
     probe.write_text(probe.read_text().replace("CHUNK_BYTES = 2**30", "CHUNK_BYTES = 2**29"))
-    assert plan(study_copy) == ANALYSIS | {
-        "transfer_backbone": 8,
-        "extract_features": 1,
-        "measure_granularity": 1,
-    }
+    assert plan(study_copy) == ANALYSIS | {"transfer_backbone": 8}
+
+
+def test_other_penalties_fit_anew_on_the_features_that_are_kept(study_copy):
+    change_config(study_copy, lambda c: c["transfer"].update(fixed={"penalties": [0.5, 5]}))
+    assert plan(study_copy) == ANALYSIS | {"transfer_backbone": 4}
 
 
 def test_a_wrong_config_stops_before_any_job_and_leaves_results_alone(study_copy):

@@ -13,6 +13,6 @@ if __name__ == "__main__":
             snakemake.input.weights,
             Path(snakemake.input.cache[0]).parent,
             snakemake.output.features,
-            snakemake.output.record,
+            snakemake.output.about,
             **snakemake.params.settings,
         )

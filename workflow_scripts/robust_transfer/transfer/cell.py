@@ -132,7 +132,7 @@ def _way(
             trainable_blocks=few["trainable_blocks"],
         )
     if cell["mode"] == "fixed":
-        kept = Kept(*features, target, recipe, backbone) if features else None
+        kept = Kept(features, target, recipe, backbone) if features else None
         return Probing(backbone, target, recipe, kept)
     return Finetuning(
         backbone,

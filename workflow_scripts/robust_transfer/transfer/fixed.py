@@ -66,7 +66,7 @@ class Probing:
             found = self._fit_and_score(draws)
             each = (time.monotonic() - started) / len(draws)
             for draw, outcome in zip(draws, found, strict=True):
-                n = len(draw.all)
+                n = len(draw.split.labelled)
                 alone = each + bank.seconds_of(len(draw.test) + n, n * views)
                 yield replace(outcome, seconds_elsewhere=alone - (time.monotonic() - began))
                 began = time.monotonic()

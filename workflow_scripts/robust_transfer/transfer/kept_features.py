@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,7 @@ class Kept:
     """Features that another job has written; views that it has not written are computed.
 
     Args:
-        features: the .npy file.
-        record: its .json.
+        files: the .npy file and its .json.
         target: the dataset.
         recipe: `augmented_views` and `augmentation`.
         backbone: whose features they are, on the device.
@@ -98,12 +98,12 @@ class Kept:
 
     def __init__(
         self,
-        features: str | Path,
-        record: str | Path,
+        files: Sequence[str | Path],
         target: Target,
         recipe: dict[str, Any],
         backbone: Backbone,
     ) -> None:
+        features, record = files
         self.about = json.loads(Path(record).read_text(encoding="utf-8"))
         self.file = np.load(features, mmap_mode="r", allow_pickle=False)
         self.target, self.seeds = target, self.about["seeds"]
@@ -144,13 +144,13 @@ def has_views(about: dict[str, Any], recipe: dict[str, Any]) -> bool:
     return recipe["augmented_views"] in (0, about["augmented_views"])
 
 
-def looks_at_images(features: list[str], recipe: dict[str, Any]) -> bool:
+def looks_at_images(files: Sequence[str | Path], recipe: dict[str, Any]) -> bool:
     """Tell whether a transfer needs pixels: to compute features or to attack them.
 
     Args:
-        features: the file and its record, where there is one.
+        files: the .npy file and its .json; empty: there are none.
         recipe: of the transfer.
     """
-    if not features or recipe.get("robustness"):
+    if not files or recipe.get("robustness"):
         return True
-    return not has_views(json.loads(Path(features[1]).read_text(encoding="utf-8")), recipe)
+    return not has_views(json.loads(Path(files[1]).read_text(encoding="utf-8")), recipe)

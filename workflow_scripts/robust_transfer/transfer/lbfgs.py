@@ -63,8 +63,9 @@ def minimise(
     for iteration in range(max_iterations + 1):
         goes_on = moved & (problem.gap(at.gradient) > relative_gap * at.loss)
         if not bool(goes_on.all()) or iteration == max_iterations:
-            for whole, part in zip(ended, (*at[:3], iteration), strict=True):
+            for whole, part in zip(ended[:3], at[:3], strict=True):
                 whole[live] = part
+            ended.iterations[live] = iteration
             kept = goes_on.nonzero().flatten().tolist()
             if not kept or iteration == max_iterations:
                 break
