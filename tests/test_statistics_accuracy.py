@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from robust_transfer.errors import DataError
 from robust_transfer.statistics.accuracy import accuracy_table, read_external
+from robust_transfer.statistics.notes import NOTED, noted
 from robust_transfer.statistics.tables import ACCURACY, make_table, read_table, write_table
 from robust_transfer.transfer.predictions import Predictions, save_predictions
 
@@ -64,6 +65,23 @@ def test_a_row_says_what_its_predictions_and_records_say(tmp_path):
 def test_the_metric_of_the_dataset_is_the_accuracy(tmp_path):
     table = table_of(tmp_path, [transfer(tmp_path, metric="mean_per_class")])
     assert table["accuracy"].item() == table["mean_per_class"].item() == pytest.approx(7 / 18)
+
+
+def test_what_transfers_noted_is_counted_by_place(tmp_path):
+    single, constant = "2 classes have a single image: trained on, not held out", "all constant"
+    runs = [transfer(tmp_path / "a", 0, notes=[single, constant]),
+            transfer(tmp_path / "a", 1, notes=[single]), transfer(tmp_path / "a", 2),
+            transfer(tmp_path / "b", 0, notes=[single], mode="full")]  # fmt: skip
+    write_table(tmp_path / "accuracy.csv", table_of(tmp_path, runs))
+    found = noted(read_table(tmp_path / "accuracy.csv"))
+    assert found[["mode", "note", "n"]].to_numpy().tolist() == [
+        ["fixed", single, 2], ["fixed", constant, 1], ["full", single, 1],
+    ]  # fmt: skip
+
+
+def test_where_nothing_was_noted_the_table_is_empty(tmp_path):
+    assert list(noted(table_of(tmp_path, [transfer(tmp_path)])).columns) == list(NOTED)
+    assert noted(table_of(tmp_path, [])).empty
 
 
 def test_rows_are_sorted_whatever_the_order_of_files(tmp_path):

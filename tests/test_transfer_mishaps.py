@@ -72,6 +72,9 @@ def test_a_learning_rate_that_diverges_is_not_chosen_and_ends_nothing(tmp_path):
     assert outcome.selected == "learning_rate=0.01"
     assert torch.equal(outcome.logits, alone.logits)
     assert outcome.notes == ("learning rate 1e+25 diverged and was not chosen from",)
+    # What it took before it was noticed counts: at least a step of 16 images.
+    spent = alone.images_through_network
+    assert spent + 16 <= outcome.images_through_network < 2 * spent
 
 
 def test_where_every_learning_rate_diverges_the_key_is_named(tmp_path):

@@ -85,6 +85,14 @@ def test_the_report_shows_them_beside(study):
     assert set(budgets["mode"]) == {"fixed"}
 
 
+def test_the_report_counts_what_transfers_met_with(study):
+    notes = pd.read_csv(study / "report/tables/notes.csv")
+    (row,) = notes[notes["note"].str.startswith("one image a class")].to_dict("records")
+    assert (row["dataset"], row["mode"], row["protocol"]) == ("digits", "fixed", "clean")
+    assert row["n"] == 2 * 2  # backbones and seeds
+    assert row["note"] in (study / "report/report.html").read_text(encoding="utf-8")
+
+
 def test_every_transfer_was_attacked(study):
     robust = pd.read_csv(study / "analysis/robust_accuracy.csv")
     accuracy = pd.read_csv(study / "analysis/accuracy.csv")

@@ -15,7 +15,7 @@ ACCURACY = (
     "source", "architecture", "norm", "epsilon", "pretrain_seed", "dataset", "resolution", "mode",
     "protocol", "label_budget", "trainable_blocks", "transfer_seed", "metric", "origin", "n_test",
     "accuracy", "source_accuracy", "validation_accuracy", "selected_on", "classes",
-    "labelled_images", "seconds",
+    "labelled_images", "seconds", "notes",
 )  # fmt: skip
 WELCH = (
     "mode", "dataset", "resolution", "architecture", "norm", "epsilon", "n_robust", "n_standard",

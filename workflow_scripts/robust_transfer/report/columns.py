@@ -160,6 +160,16 @@ def robust_columns(toy: Collection[str]) -> list[Column]:
     ]
 
 
+def note_columns(toy: Collection[str]) -> list[Column]:
+    """Return the columns of the table of notes, over rows of `noted`."""
+    return [
+        *place(toy),
+        ("Protocol", False, word("protocol")),
+        ("What it was", False, word("note")),
+        ("Transfers", True, numeric("n", count)),
+    ]
+
+
 def welch_columns(toy: Collection[str], percent: str) -> list[Column]:
     """Return the columns of the table of comparisons, over rows of welch.csv with verdicts."""
     return [

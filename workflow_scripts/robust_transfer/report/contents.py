@@ -6,7 +6,7 @@ from pathlib import Path
 TABLES = (
     "recommendation", "headline", "welch_selected", "welch", "equivalence", "pearson",
     "mixed_effects", "mixed_diagnostics", "granularity", "granularity_prediction", "accuracy",
-    "variants", "robust_accuracy", "detection", "detection_welch",
+    "variants", "robust_accuracy", "notes", "detection", "detection_welch",
 )  # fmt: skip
 #: Those that stand under the heading of detection and segmentation.
 OF_DETECTION = ("detection", "detection_welch")

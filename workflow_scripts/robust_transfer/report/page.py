@@ -33,6 +33,7 @@ from robust_transfer.report.models import Model
 from robust_transfer.report.sections import figures_of, tables_of, toys_of
 from robust_transfer.report.tables import write_table
 from robust_transfer.statistics.main_rows import is_main, main_rows
+from robust_transfer.statistics.notes import noted
 
 #: Rows of a table on the page; the CSV has all.
 MOST_ROWS = 400
@@ -107,6 +108,7 @@ def shown_data(results: Mapping[str, pd.DataFrame], confidence: float) -> dict[s
         "detection_welch": with_verdicts(results["detection_welch"], 1 - confidence),
         "accuracy": summarise(main_rows(accuracy), confidence, also=("selected_on",)),
         "variants": summarise(accuracy[~is_main(accuracy)], confidence, also=apart),
+        "notes": noted(accuracy),
     }
 
 

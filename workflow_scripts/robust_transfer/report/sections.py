@@ -10,6 +10,7 @@ from robust_transfer.figures.catalogue import CATALOGUE, toy_datasets
 from robust_transfer.report.columns import (
     accuracy_columns,
     detection_columns,
+    note_columns,
     pearson_columns,
     robust_columns,
     variant_columns,
@@ -107,6 +108,7 @@ def tables_of(
         "accuracy": accuracy_columns(toy, percent),
         "variants": variant_columns(toy, percent),
         "robust_accuracy": robust_columns(toy),
+        "notes": note_columns(toy),
         "detection": detection_columns(toy, percent),
         "detection_welch": welch_columns(toy, percent),
     }
@@ -209,6 +211,11 @@ TEXTS = {
         "Does robustness survive the transfer?",
         "Accuracy of the transferred models on the same test images, clean and under PGD.",
         "Not measured: transfer.robustness.epsilons is empty."),
+    "notes": (
+        "What transfers met with",
+        "Classes with a single image, constant features, learning rates that diverged and the "
+        "like, and in how many transfers; each also stands in the record of its transfer.",
+        "No transfer met with anything that a reader should know."),
     "detection": (
         "Average precision of detectors",
         "COCO's average precision, the mean over replicates; beside it AP of boxes at single "

@@ -11,6 +11,7 @@ import pandas as pd
 from robust_transfer.errors import DataError, did_you_mean
 from robust_transfer.images.splits import attacked_rows
 from robust_transfer.statistics.main_rows import ALL
+from robust_transfer.statistics.notes import SEPARATOR
 from robust_transfer.statistics.tables import ACCURACY, IDENTITY, make_table, read_table, typed
 from robust_transfer.transfer.metrics import (
     calibration_error,
@@ -151,6 +152,7 @@ def _row(
     predictions = load_predictions(path)
     said = {key: record[key] for key in TRANSFER_KEYS}
     said |= {key: record.get(key) for key in TRANSFER_EXTRAS}
+    said["notes"] = SEPARATOR.join(record.get("notes", ())) or None
     robust = backbone.get("source_robust_accuracy") or {}
     return said | _scores(predictions, record["metric"]) | {
         "source_accuracy": backbone["source_accuracy"],

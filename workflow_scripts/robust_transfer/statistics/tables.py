@@ -19,7 +19,7 @@ ACCURACY = (
     *IDENTITY, "n_test", "metric", "accuracy", "source_accuracy", "origin", "backbone",
     "source_robust_accuracy", "classes", "top1", "mean_per_class", "log_loss",
     "calibration_error", "validation_accuracy", "selected", "selected_on", "labelled_images",
-    "seconds", "images_through_network", "peak_memory_bytes", "device",
+    "seconds", "images_through_network", "peak_memory_bytes", "device", "notes",
 )  # fmt: skip
 #: Columns that hold words; "32" is a resolution, not a number.
 WORDS = frozenset({
@@ -27,7 +27,7 @@ WORDS = frozenset({
     "origin", "backbone", "source_robust_accuracy", "selected", "selected_on", "device",
     "replicate", "family", "note", "p_method", "unit", "candidates", "chosen", "term", "measure",
     "best_robust", "best_standard", "label_budget", "trainable_blocks", "attack", "attack_norm",
-    "robust_origin", "standard_origin", "verdict", "value",
+    "robust_origin", "standard_origin", "verdict", "value", "notes",
 })  # fmt: skip
 #: Columns that hold whole numbers, or nothing.
 COUNTS = frozenset({

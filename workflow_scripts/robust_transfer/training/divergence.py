@@ -12,7 +12,16 @@ LOOK_EVERY = 100  # steps after which a run is asked in any case: asking waits f
 
 
 class TrainingDivergedError(UserError):
-    """The loss is no longer a number."""
+    """The loss is no longer a number.
+
+    Args:
+        message: for the user.
+        run: as far as it came, if any.
+    """
+
+    def __init__(self, message: str, run: Run | None = None) -> None:
+        super().__init__(message)
+        self.run = run
 
 
 class Watch:
@@ -56,5 +65,6 @@ class Watch:
         )
         return TrainingDivergedError(
             f"{self.label}: {what}. Lower the learning rate or lengthen its warm-up; in "
-            f"adversarial training, lengthen that of epsilon too. {kept}"
+            f"adversarial training, lengthen that of epsilon too. {kept}",
+            self.run,
         )

@@ -63,24 +63,22 @@ class Finetuning:
         chosen = len(split.held_out) > 0
         rates = sorted(recipe["learning_rates"])
         tried = recipe["learning_rates"] if chosen else [rates[len(rates) // 2]]
-        runs, notes = train_with_each(
+        found = train_with_each(
             tried, lambda peak: self._run(split, peak, seed), key="transfer.full or from_scratch"
         )
-        best = max(runs, key=lambda peak: runs[peak][1].best_value)
-        model, run = runs[best]
+        model, run = found.ended[found.best]
         model.load_state_dict(run.best)
-        steps = recipe["steps"] * min(recipe["batch_size"], len(split.train))
-        evaluations = len(split.held_out) * len(run.history)
+        passes = found.images(min(recipe["batch_size"], len(split.train)), len(split.held_out))
         return Outcome(
             logits=logits_of(model, target.test),
             validation_accuracy=run.best_value if chosen else None,
-            selected=f"learning_rate={best:g}",
+            selected=f"learning_rate={found.best:g}",
             selected_on="validation" if chosen else "none",
             split=split,
-            images_through_network=len(runs) * (steps + evaluations) + len(target.test),
+            images_through_network=passes + len(target.test),
             model=lambda: model.eval(),
-            seconds_elsewhere=sum(each.seconds_before for _, each in runs.values()),
-            notes=notes,
+            seconds_elsewhere=found.seconds_before,
+            notes=found.notes,
         )
 
     def _run(self, split: Split, peak: float, seed: int) -> tuple[Backbone, Run]:

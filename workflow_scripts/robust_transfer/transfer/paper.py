@@ -78,24 +78,22 @@ class Published:
         chosen = "none" if not len(self._choosing(split)) else recipe["select_on"]
         rates = sorted(recipe["learning_rates"])
         tried = rates if chosen != "none" else [rates[len(rates) // 2]]
-        runs, notes = train_with_each(
+        found = train_with_each(
             tried, lambda rate: self._run(split, rate, seed), key="transfer.paper"
         )
-        best = max(runs, key=lambda rate: runs[rate][1].best_value)
-        model, run = runs[best]
+        model, run = found.ended[found.best]
         model.load_state_dict(run.best)
-        looks = len(self._choosing(split)) * len(run.history)
+        passes = found.images(self._batch(split), len(self._choosing(split)))
         return Outcome(
             logits=logits_of(model, target.test),
             validation_accuracy=run.best_value if chosen == "validation" else None,
-            selected=f"learning_rate={best:g}",
+            selected=f"learning_rate={found.best:g}",
             selected_on=chosen,
             split=split,
-            images_through_network=len(runs) * (run.step * self._batch(split) + looks)
-            + len(target.test),
+            images_through_network=passes + len(target.test),
             model=lambda: model.eval(),
-            seconds_elsewhere=sum(each.seconds_before for _, each in runs.values()),
-            notes=notes,
+            seconds_elsewhere=found.seconds_before,
+            notes=found.notes,
         )
 
     def _choosing(self, split: Split) -> torch.Tensor:
