@@ -186,6 +186,7 @@ def test_the_page_says_how_to_make_each_thing_again(demo):
     absent = (
         "variants",
         "robust_accuracy",
+        "notes",
         *OF_DETECTION,
     )  # the study has none: their place says so
     assert demo["page"].count(COMMANDS["report"]) == len(TABLES) - len(absent) + 1
