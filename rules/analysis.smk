@@ -176,8 +176,7 @@ rule recommend_backbone:
 rule measure_granularity:
     """Measure how fine the classes of each dataset are, before any transfer."""
     input:
-        features=of_measured_datasets(rules.extract_features.output.features),
-        about=of_measured_datasets(rules.extract_features.output.about),
+        features=of_measured_datasets(rules.extract_features.output.about),
         cache=measured_caches,
     output:
         granularity=report(

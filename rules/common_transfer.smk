@@ -31,11 +31,14 @@ def is_probe(wildcards):
 
 
 def kept_features_of(wildcards):
-    """Name the features of a probe and their record, where they are kept."""
+    """Name the features of a probe, where they are kept, by their record.
+
+    It holds the digest of the large file, so that none has to be read to know whether it is new.
+    """
     place = (wildcards.backbone, wildcards.dataset, wildcards.resolution)
     if place not in KEPT or not is_probe(wildcards):
         return []
-    return [each.format(**wildcards) for each in rules.extract_features.output]
+    return [rules.extract_features.output.about.format(**wildcards)]
 
 
 def features_settings(wildcards):

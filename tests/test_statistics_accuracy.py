@@ -79,6 +79,14 @@ def test_what_transfers_noted_is_counted_by_place(tmp_path):
     ]  # fmt: skip
 
 
+def test_notes_that_differ_in_numbers_alone_are_one_kind(tmp_path):
+    runs = [transfer(tmp_path, seed, notes=[f"{n} of 16 features are constant and count as 0"])
+            for seed, n in enumerate((3, 12, 3))]  # fmt: skip
+    (row,) = noted(table_of(tmp_path, runs)).to_dict("records")
+    assert row["note"] == "\u2026 of 16 features are constant and count as 0"
+    assert row["n"] == 3
+
+
 def test_where_nothing_was_noted_the_table_is_empty(tmp_path):
     assert list(noted(table_of(tmp_path, [transfer(tmp_path)])).columns) == list(NOTED)
     assert noted(table_of(tmp_path, [])).empty

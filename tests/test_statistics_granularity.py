@@ -198,8 +198,7 @@ def write_features(folder, features, **about):
 
 
 def table_of(features, cache, **how):
-    files = [features / "features.npy"], [features / "features.json"]
-    return granularity_table(*files, [cache], **how)
+    return granularity_table([features / "features.json"], [cache], **how)
 
 
 def test_the_table_of_measures_has_those_of_the_training_images(measured_dataset):
@@ -227,7 +226,7 @@ def test_features_of_other_images_are_refused(measured_dataset, tmp_path):
 
 
 def test_no_dataset_gives_empty_tables_of_measures_and_predictions():
-    table = granularity_table([], [], [])
+    table = granularity_table([], [])
     points = granularity_points(make_table([], ACCURACY), table)
     assert len(table) == len(points) == len(granularity_predictions(points, confidence=0.95)) == 0
 

@@ -1,5 +1,7 @@
 """Features of a frozen backbone: computed by one job, and what reads them cannot tell."""
 
+import errno
+import hashlib
 import json
 from pathlib import Path
 
@@ -40,10 +42,6 @@ def extract(folder, name, **how):
     return files
 
 
-def kept_files(folder, name):
-    return [str(folder / f"{name}.npy"), str(folder / f"{name}.json")]
-
-
 def transferred(folder, features, home, recipe=RECIPE, **changes):
     """A whole cell from files to files; return the bytes of its predictions, and the records."""
     homes = [home / f"seed{seed}" for seed in VIEWS["seeds"]]
@@ -81,6 +79,11 @@ def test_its_record_says_what_the_rows_are_and_what_they_took(inputs):
     assert min(about[key]["seconds"] for key in ("plain", "views", "reading")) > 0
 
 
+def test_its_record_holds_its_digest(inputs):
+    about = json.loads((inputs / "views.json").read_text())
+    assert about["sha256"] == hashlib.sha256((inputs / "views.npy").read_bytes()).hexdigest()
+
+
 def test_two_files_of_one_backbone_and_dataset_are_the_same_bytes(inputs):
     again = extract(inputs, "again", **VIEWS)
     assert Path(again[0]).read_bytes() == (inputs / "views.npy").read_bytes()
@@ -88,12 +91,29 @@ def test_two_files_of_one_backbone_and_dataset_are_the_same_bytes(inputs):
 
 @pytest.mark.parametrize("name", ["views", "plain"])
 def test_a_probe_on_kept_features_is_the_probe_that_computes_them(inputs, tmp_path, name):
-    computed, said = transferred(inputs, [], tmp_path / "computed")
-    read, said_too = transferred(inputs, kept_files(inputs, name), tmp_path / "read")
+    computed, said = transferred(inputs, None, tmp_path / "computed")
+    read, said_too = transferred(inputs, inputs / f"{name}.json", tmp_path / "read")
     assert computed == read
     for one, other in zip(said, said_too, strict=True):
         assert one["images_through_network"] == other["images_through_network"] == 40 + 80 * 3
         assert other["seconds"] > 0
+
+
+def test_a_label_budget_reads_the_rows_that_it_would_compute(inputs, tmp_path):
+    few = {"variant": "labels3", "label_budget": 3}
+    computed, said = transferred(inputs, None, tmp_path / "computed", **few)
+    read, said_too = transferred(inputs, inputs / "views.json", tmp_path / "read", **few)
+    assert computed == read
+    assert [each["selected"] for each in said] == [each["selected"] for each in said_too]
+
+
+def test_the_most_memory_is_that_of_either_job(inputs, tmp_path):
+    about = json.loads((inputs / "views.json").read_text())
+    assert about["peak_memory_bytes"] > 2**20
+    (tmp_path / "f.json").write_text(json.dumps(about | {"peak_memory_bytes": 2**50}))
+    (tmp_path / "f.npy").symlink_to(inputs / "views.npy")
+    _, said = transferred(inputs, tmp_path / "f.json", tmp_path / "out")
+    assert {each["peak_memory_bytes"] for each in said} == {2**50}
 
 
 def test_a_probe_on_kept_features_looks_at_no_image_and_asks_no_network(
@@ -110,7 +130,7 @@ def test_a_probe_on_kept_features_looks_at_no_image_and_asks_no_network(
 
     resized = []
     monkeypatch.setattr("robust_transfer.transfer.target.squares", count)
-    files, few = kept_files(inputs, "views"), {"variant": "labels5", "label_budget": 5}
+    files, few = inputs / "views.json", {"variant": "labels5", "label_budget": 5}
     for number, changes in enumerate(({}, few)):
         _, said = transferred(inputs, files, tmp_path / str(number), **changes)
         assert all(0 <= each["validation_accuracy"] <= 1 for each in said)
@@ -118,12 +138,12 @@ def test_a_probe_on_kept_features_looks_at_no_image_and_asks_no_network(
 
 
 def test_what_features_took_counts_in_each_transfer_that_reads_them(inputs, tmp_path):
-    files = kept_files(inputs, "views")
-    about = json.loads(Path(files[1]).read_text())
+    about = json.loads((inputs / "views.json").read_text())
     about["plain"]["seconds"], about["views"]["seconds"] = 120.0, 320.0  # a second an image
     about["reading"]["seconds"] = 1000.0
     (tmp_path / "slow.json").write_text(json.dumps(about))
-    slow = [files[0], str(tmp_path / "slow.json")]
+    (tmp_path / "slow.npy").symlink_to(inputs / "views.npy")
+    slow = tmp_path / "slow.json"
     _, said = transferred(inputs, slow, tmp_path / "all")
     for each in said:
         assert each["seconds"] == pytest.approx(1000 + 120 + 160, abs=10)
@@ -139,7 +159,7 @@ def test_an_attack_on_the_transferred_model_still_sees_images(inputs, tmp_path):
     recipe = RECIPE | {"robustness": attack}
     found = [
         transferred(inputs, features, tmp_path / name, recipe)[1][0]["robustness"]
-        for name, features in (("computed", []), ("read", kept_files(inputs, "views")))
+        for name, features in (("computed", None), ("read", inputs / "views.json"))
     ]
     assert found[0] == found[1]
     assert 0 <= found[0][0]["robust_accuracy"] <= 1
@@ -148,8 +168,45 @@ def test_an_attack_on_the_transferred_model_still_sees_images(inputs, tmp_path):
 def test_features_of_another_dataset_are_refused(inputs, tmp_path):
     write_cache(tmp_path / "cache", n_train=70)
     write_network(tmp_path)
-    with pytest.raises(DataError, match="not the features of this dataset and backbone"):
-        transferred(tmp_path, kept_files(inputs, "views"), tmp_path / "out")
+    with pytest.raises(DataError, match=r"images: 120, expected 110. .* delete the file and run"):
+        transferred(tmp_path, inputs / "views.json", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [("backbone", "another", "backbone: another, expected a backbone"),
+     ("training_images", 79, "training_images: 79, expected 80"),
+     ("width", 8, "width: 8, expected 16"), ("seeds", [3, 4], r"\[3, 4\], expected 5 among them")],
+)  # fmt: skip
+def test_features_that_are_not_those_asked_for_are_refused(inputs, tmp_path, key, value, message):
+    about = json.loads((inputs / "views.json").read_text()) | {key: value}
+    (tmp_path / "f.json").write_text(json.dumps(about))
+    (tmp_path / "f.npy").symlink_to(inputs / "views.npy")
+    with pytest.raises(DataError, match=message):
+        transferred(inputs, tmp_path / "f.json", tmp_path / "out")
+
+
+def test_features_whose_file_is_gone_are_refused(inputs, tmp_path):
+    (tmp_path / "f.json").write_text((inputs / "views.json").read_text())
+    with pytest.raises(DataError, match=r"f.npy: no such file. Delete .*f.json and run again"):
+        transferred(inputs, tmp_path / "f.json", tmp_path / "out")
+
+
+def test_views_by_another_augmentation_are_not_taken(inputs, tmp_path):
+    recipe = RECIPE | {"augmentation": "shift_flip"}
+    computed, _ = transferred(inputs, None, tmp_path / "computed", recipe)
+    read, _ = transferred(inputs, inputs / "views.json", tmp_path / "read", recipe)
+    assert computed == read
+
+
+def test_a_full_disk_says_so_and_leaves_no_file(inputs, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", full)
+    with pytest.raises(OSError, match="No space left"):
+        extract(inputs, "full", **VIEWS)
+    assert not list(inputs.glob("*full*"))
 
 
 def test_a_job_that_is_stopped_leaves_no_file(inputs, tmp_path, monkeypatch):

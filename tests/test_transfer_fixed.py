@@ -9,7 +9,8 @@ from robust_transfer.errors import DataError
 from robust_transfer.transfer import fixed
 from robust_transfer.transfer.features import Features, Network
 from robust_transfer.transfer.fixed import Probing
-from robust_transfer.transfer.target import check_takes
+from robust_transfer.transfer.target import Target, check_takes
+from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from transfer_subjects import FIXED, network, probed, target
 
@@ -104,6 +105,26 @@ def test_seeds_beyond_the_memory_of_a_search_are_fitted_after_the_others(monkeyp
         torch.testing.assert_close(one.logits, other.logits, rtol=1e-2, atol=1e-2)
 
 
+def test_the_view_of_an_image_does_not_depend_on_the_others_that_are_labelled():
+    source = Network(network(), target(np.arange(1100) % 3, size=8), "shift")  # three batches
+    every = source.of_view(torch.arange(1100), seed=1, view=0)
+    few = torch.tensor([3, 511, 512, 1099])
+    torch.testing.assert_close(source.of_view(few, seed=1, view=0), every[few])
+    assert not torch.allclose(source.of_view(few, seed=1, view=1), every[few])
+
+
+def test_the_rough_probes_choose_the_penalty_that_exact_ones_choose(monkeypatch):
+    pixels, labels = load_digits(return_X_y=True)
+    images = torch.tensor(pixels.reshape(-1, 1, 8, 8) * (255 / 16)).byte().expand(-1, 3, -1, -1)
+    data = Target(images.contiguous(memory_format=torch.channels_last), torch.tensor(labels),
+                  n_train=1200, classes=10, metric="top1")  # fmt: skip
+    recipe = FIXED | {"penalties": [1e-4, 1e-3, 1e-2, 1e-1, 1.0], "augmented_views": 0}
+    rough = list(Probing(network(image_size=8), data, recipe).outcomes([0, 1, 2]))
+    monkeypatch.setattr(fixed, "ROUGH", 1e-8)
+    exact = list(Probing(network(image_size=8), data, recipe).outcomes([0, 1, 2]))
+    assert [each.selected for each in rough] == [each.selected for each in exact]
+
+
 def test_forward_passes_are_counted_in_images():
     outcome = probed(network(), target(LABELS, n_test=10), FIXED | {"augmented_views": 2}, 0)
     assert outcome.images_through_network == 60 * 3 + 10
@@ -166,7 +187,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_other_ones():
 def test_features_are_taken_in_eval_mode():
     backbone = network().train()
     data = target(LABELS)
-    found = Network(backbone, data.images, "shift").of(torch.arange(len(data.images)))
+    found = Network(backbone, data, "shift").of(torch.arange(len(data.images)))
     with torch.no_grad():
         expected = Features(network())(data.images / 255)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)

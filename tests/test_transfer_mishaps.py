@@ -14,6 +14,7 @@ from robust_transfer.training import loop
 from robust_transfer.training.divergence import TrainingDivergedError
 from robust_transfer.transfer import features, fixed
 from robust_transfer.transfer.blocks import parts_below
+from robust_transfer.transfer.features import feature_bytes
 from robust_transfer.transfer.full import Finetuning
 from robust_transfer.transfer.probe import probe_bytes
 from transfer_subjects import (
@@ -77,14 +78,27 @@ def test_a_learning_rate_that_diverges_is_not_chosen_and_ends_nothing(tmp_path):
     assert spent + 16 <= outcome.images_through_network < 2 * spent
 
 
+def test_what_a_rate_of_protocol_paper_took_until_it_diverged_counts(files):
+    recipe = PAPER | {"learning_rates": [0.01]}
+    what = cell(mode="full", protocol="paper")
+    _, (alone,) = run_cell(files, "alone", recipe, what)
+    both = recipe | {"learning_rates": [FAR_TOO_HIGH, 0.01]}
+    _, (said,) = run_cell(files, "both", both, what)
+    assert said["notes"][0] == "learning rate 1e+25 diverged and was not chosen from"
+    spent = alone["images_through_network"]
+    assert spent + 16 <= said["images_through_network"] < 2 * spent
+
+
 def test_where_every_learning_rate_diverges_the_key_is_named(tmp_path):
     recipe = FULL | {"learning_rates": [FAR_TOO_HIGH, 2 * FAR_TOO_HIGH]}
-    with pytest.raises(TrainingDivergedError, match=r"given: 1e\+25, 2e\+25 \(transfer.full"):
+    with pytest.raises(TrainingDivergedError, match=r"tried: 1e\+25, 2e\+25 \(transfer.full"):
         finetuning(tmp_path, recipe).seed(0)
 
 
 def test_a_probe_that_does_not_end_says_so(monkeypatch):
-    monkeypatch.setattr(fixed, "MOST_ITERATIONS", 1)
+    real = fixed.fit_probes
+    short = lambda *given, **how: real(*given, **how, max_iterations=1)  # noqa: E731
+    monkeypatch.setattr(fixed, "fit_probes", short)
     data = target(LABELS)
     outcome = probed(network(), data, FIXED, 0)
     assert any("not yet proven least" in note for note in outcome.notes)
@@ -179,6 +193,7 @@ def test_the_log_states_what_features_and_probes_need_and_no_copy_is_made(capfd,
     rows = 60 + 10 + 3 * 60  # every image, and a view of the training images for each seed
     assert seen[0] == seen[1]
     assert [size for _, size in seen[0]] == [4 * rows * 16]  # one matrix for all seeds and fits
-    needed = probe_bytes(2 * 60, 16, 3, 3, samples=3) + 4 * rows * 16
+    needed = probe_bytes(2 * 60, 16, 3, 3, samples=3) + feature_bytes(rows, 16)
+    needed += 8 * 3 * (2 * 3 * 60 + 2 * 3 * 10)  # scores
     said = capfd.readouterr().err
     assert f"3 penalties x 3 seeds: at most {needed / 2**20:.0f} MiB" in said

@@ -1,6 +1,7 @@
 """The probe is the minimum that scikit-learn finds, for many penalties, chunked or whole."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,14 @@ def real():
     """Pixels of real scanned digits, standardised; three pixels are constant."""
     pixels, labels = load_digits(return_X_y=True)
     return (pixels - pixels.mean(0)) / np.maximum(pixels.std(0), 1e-9), labels
+
+
+def pairs():
+    """Pixels of two real digits side by side, 100 classes, standardised."""
+    pixels, labels = real()
+    rng = np.random.default_rng(0)
+    one, two = (rng.permutation(len(labels)) for _ in range(2))
+    return np.hstack([pixels[one], pixels[two]]), 10 * labels[one] + labels[two]
 
 
 def features_of_a_trained_network():
@@ -95,9 +104,18 @@ def fitted(x, labels, **how):
         drawn(1200, 25, 40),
         drawn(1600, 12, 400),
         real(),
+        pairs(),
         features_of_a_trained_network(),
     ],
-    ids=["2 classes", "5 classes", "40 classes", "400 classes", "real images", "features"],
+    ids=[
+        "2 classes",
+        "5 classes",
+        "40 classes",
+        "400 classes",
+        "real images",
+        "real images, 100 classes",
+        "features",
+    ],
 )
 def test_loss_and_predictions_are_those_of_scikit_learn(x, labels):
     classes = int(labels.max()) + 1
@@ -129,7 +147,7 @@ def test_seeds_fitted_together_are_each_that_of_scikit_learn():
         weight, bias = by_scikit_learn(own, sample.labels.numpy(), float(penalties[place]))
         least = loss_of(weight, bias, own, sample.labels.numpy(), float(penalties[place]))
         assert float(probes.loss[place, 0]) == pytest.approx(least, rel=1e-6)
-        said = probes.logits(place, sample.standardised(torch.arange(500)))[0].argmax(1).numpy()
+        said = probes.logits(place, sample, torch.arange(500))[0].argmax(1).numpy()
         everything = ((features - sample.mean) / sample.std).double().numpy()
         assert (said == (everything @ weight + bias).argmax(1)).mean() >= 0.999
 
@@ -243,6 +261,58 @@ def test_a_fit_takes_no_more_memory_than_it_stated(problem):
     assert 0.3 * stated < grown <= stated
 
 
+PROBING = """
+import re, torch
+from pathlib import Path
+from robust_transfer.backbones.architectures import make_backbone
+from robust_transfer.transfer.features import Passes
+from robust_transfer.transfer import fixed
+from robust_transfer.transfer.target import Target
+
+def memory(kind):
+    return 1024 * int(re.search(kind + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+class Drawn:
+    plain, views, reading, peak_memory_bytes = Passes(1, 1.0), Passes(1, 1.0), 0.0, 0
+    width = {width}
+    def of(self, rows):
+        return torch.randn(len(rows), self.width)
+    def of_view(self, rows, seed, view):
+        return self.of(rows)
+
+torch.set_num_threads(1)
+torch.linalg.eigh(torch.eye(9, dtype=torch.float64))  # loads the library
+n_train, n_test, classes = {n_train}, {n_test}, {classes}
+labels = torch.arange(n_train + n_test) % classes
+data = Target(torch.zeros(0, 3, 8, 8), labels, n_train, classes, "top1")
+backbone = make_backbone("resnet_small_w4", classes=2, image_size=8, mean=[0.5] * 3, std=[0.2] * 3,
+                         seed=0)
+recipe = dict(penalties=[0.1, 1.0], augmented_views=1, augmentation="none", validation_fraction=0.2)
+real = fixed.fit_probes
+fixed.fit_probes = lambda *given, **how: real(*given, **how, max_iterations=2)
+Path("/proc/self/clear_refs").write_text("5")
+before = memory("VmRSS")
+list(fixed.Probing(backbone, data, recipe, Drawn()).outcomes([0, 1]))
+print(memory("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
+@pytest.mark.parametrize(
+    ("n_train", "n_test", "width", "classes"),
+    [(40, 30_000, 1024, 2), (20_000, 20_000, 512, 5), (5_000, 5_000, 2048, 10)],
+    ids=["mostly test images", "as many", "wide features"],
+)
+def test_a_whole_transfer_takes_no_more_memory_than_its_log_states(n_train, n_test, width, classes):
+    script = PROBING.format(n_train=n_train, n_test=n_test, width=width, classes=classes)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | AS_JOBS | {"PYTHONPATH": str(SCRIPTS)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    stated = int(re.search(r"at most (\d+) MiB", done.stderr)[1]) * 2**20
+    assert 0.3 * stated < int(done.stdout) <= stated
+
+
 def test_one_probe_of_several_is_the_probe_fitted_alone():
     x, labels = (torch.tensor(each) for each in drawn(150, 8, 4))
     together = fitted(x, labels, classes=4, penalties=torch.tensor(PENALTIES, dtype=torch.float64))
@@ -264,7 +334,8 @@ def test_a_start_near_the_end_saves_steps_and_ends_in_the_same_place():
 def test_constant_features_are_ignored_and_only_class_frequencies_are_learned():
     labels = torch.tensor([0] * 30 + [1] * 10)
     probes = fitted(torch.zeros(40, 3), labels, classes=2, penalties=torch.tensor([0.01]))
-    shares = probes.logits(0, torch.zeros(1, 3)).softmax(2).squeeze()
+    one = plain_sample(torch.zeros(1, 3), labels[:1])
+    shares = probes.logits(0, one, torch.tensor([0])).softmax(2).squeeze()
     torch.testing.assert_close(shares, torch.tensor([0.75, 0.25], dtype=torch.float64),
                                atol=1e-4, rtol=0)  # fmt: skip
     assert float(probes.weight[0, 0, :-1].abs().max()) == 0

@@ -6,7 +6,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from workflow import ROOT, copy_workflow, snakemake
+from workflow import ROOT, copy_workflow, plan, snakemake
 
 pytestmark = pytest.mark.workflow
 BUDGETS = ["label_budget", "trainable_blocks"]
@@ -47,7 +47,25 @@ def test_features_are_computed_once_for_all_label_budgets(study):
         for budget in ("all", "labels1"):
             path = place / f"fixed/clean/{budget}/seed0/predictions.npz.prov.json"
             inputs = {each["path"] for each in json.loads(path.read_text())["inputs"]}
-            assert any(each.endswith("features.npy") for each in inputs)
+            assert any(each.endswith("features.json") for each in inputs)
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [("fixed: {label_budgets: [1, all], augmentation: none}", {"extract_features": 2}),
+     ("fixed: {label_budgets: [1, all], augmented_views: 2}", {"extract_features": 2}),
+     ("fixed: {label_budgets: [1, all], penalties: [0.5]}", {}),
+     ("fixed: {label_budgets: [1, 2, all]}", {})],
+)  # fmt: skip
+def test_features_are_computed_again_where_they_would_differ(study, change, again):
+    root = study.parent.parent
+    overlay = root / "tests/transfer_variants.yaml"
+    text = overlay.read_text(encoding="utf-8")
+    overlay.write_text(text.replace("fixed: {label_budgets: [1, all]}", change), encoding="utf-8")
+    found = plan(root, study=("--configfile", "tests/tiny.yaml", "tests/transfer_variants.yaml"))
+    overlay.write_text(text, encoding="utf-8")
+    assert found["transfer_backbone"]
+    assert {rule: n for rule, n in found.items() if rule == "extract_features"} == again
 
 
 def test_rows_chosen_on_test_or_on_nothing_say_so(study):

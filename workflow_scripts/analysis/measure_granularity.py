@@ -6,7 +6,5 @@ from robust_transfer.statistics.tables import write_table
 
 if __name__ == "__main__":
     with recorded(snakemake):
-        table = granularity_table(
-            snakemake.input.features, snakemake.input.about, snakemake.params.caches
-        )
+        table = granularity_table(snakemake.input.features, snakemake.params.caches)
         write_table(snakemake.output.granularity, table)

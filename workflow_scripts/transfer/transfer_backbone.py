@@ -15,6 +15,6 @@ if __name__ == "__main__":  # spawned worker processes import this file again
             predictions=snakemake.output.predictions,
             records=snakemake.output.records,
             code=snakemake.params.code,
-            features=list(snakemake.input.features),
+            features=next(iter(snakemake.input.features), None),
             **snakemake.params.settings,
         )

@@ -18,8 +18,8 @@ from robust_transfer.audit.plan import Plan, save_plan
 from robust_transfer.files import whole_file
 from robust_transfer.records.provenance import record_path
 
-#: Outputs by name that a bundle holds the digest of alone: weights and pixels.
-BY_HASH = ("weights", "last", "images")
+#: Outputs by name that a bundle holds the digest of alone: weights, pixels and features.
+BY_HASH = ("weights", "last", "images", "features")
 #: What the code consists of, beside the entry that starts the workflow.
 CODE = (
     "config.yaml", "rules", "workflow_scripts", "envs", "profiles", "slurm", "studies", "docs",

@@ -1,6 +1,7 @@
 """Two files that should be one result: equal bytes, equal but for clocks, or how far apart."""
 
 import csv
+import filecmp
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -47,7 +48,7 @@ def compare_files(then: Path, now: Path) -> Difference:
     """
     if not now.is_file():
         return Difference(False, False, "was not made")
-    if then.read_bytes() == now.read_bytes():
+    if filecmp.cmp(then, now, shallow=False):
         return SAME
     compare = BY_SUFFIX.get(then.suffix)
     return compare(then, now) if compare else Difference(False, False, "other bytes")
@@ -94,7 +95,7 @@ def _gaps(one: Any, other: Any) -> Iterator[float]:
 
 
 def _npy(then: Path, now: Path) -> Difference:
-    one, other = (np.load(path, allow_pickle=False) for path in (then, now))
+    one, other = (np.load(path, mmap_mode="r", allow_pickle=False) for path in (then, now))
     return _arrays({"array": one}, {"array": other})
 
 

@@ -46,8 +46,13 @@ def gpu_hours(study: Study, *, standard: float, pgd3: float, forward: float) -> 
             rate = pgd3 if backbone.epsilon else standard
             part = f"pretraining {backbone.architecture}"
             hours[part] += images * _relative(backbone.architecture) / rate / 3600
+    probed = set()
     for cell in study.cells:
         trained, seen = _images(study, cell)
+        if (cell.mode, cell.protocol) == ("fixed", "clean"):
+            place = (cell.backbone.name, cell.dataset, cell.resolution)
+            seen *= place not in probed  # probes on fewer labels read the same features
+            probed.add(place)
         seconds = trained / standard + seen / forward
         part = f"transfer {cell.mode}, {cell.protocol}"
         hours[part] += seconds * _relative(cell.backbone.architecture) / 3600

@@ -34,8 +34,7 @@ POINTS = (*PLACE, "dataset", "best_epsilon_place", *MEASURES)
 
 
 def granularity_table(
-    feature_paths: Sequence[str | Path],
-    record_paths: Sequence[str | Path],
+    feature_records: Sequence[str | Path],
     cache_folders: Sequence[str | Path],
     *,
     most: int = MOST_IMAGES,
@@ -43,8 +42,8 @@ def granularity_table(
     """Measure every dataset and resolution.
 
     Args:
-        feature_paths: features.npy of each: (n, d), the training images of the cache first.
-        record_paths: their records: `images`, `training_images`, `image_size` and `backbone`.
+        feature_records: features.json of each: `images`, `training_images`, `image_size` and
+            `backbone`; beside it features.npy, (n, d), the training images of the cache first.
         cache_folders: of the same datasets, in the same order.
         most: training images measured, drawn with a fixed seed where there are more.
 
@@ -56,10 +55,10 @@ def granularity_table(
         DataError: features are not those of the cache.
     """
     rows = []
-    for path, record, folder in zip(feature_paths, record_paths, cache_folders, strict=True):
+    for path, folder in zip(feature_records, cache_folders, strict=True):
         cache = load_cache(folder)
-        about = json.loads(Path(record).read_text(encoding="utf-8"))
-        file = np.load(path, mmap_mode="r", allow_pickle=False)
+        about = json.loads(Path(path).read_text(encoding="utf-8"))
+        file = np.load(Path(path).with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
         if (about["images"], about["training_images"]) != (len(cache), cache.n_train):
             raise DataError(f"{path}: not features of the images of {folder}.")
         index = np.arange(cache.n_train)

@@ -36,7 +36,7 @@ def transfer_cell(
     predictions: list[str],
     records: list[str],
     code: str,
-    features: list[str] | None = None,
+    features: str | Path | None = None,
 ) -> None:
     """Adapt one backbone to one dataset with every seed, and write per-image predictions.
 
@@ -50,8 +50,8 @@ def transfer_cell(
         predictions: one .npz path a seed.
         records: one .json path a seed.
         code: digest of the code: a half-trained state of other code is not gone on from.
-        features: of the backbone for the dataset, and their record, where a job has kept them;
-            None or empty: they are computed.
+        features: features.json of the backbone for the dataset, where a job has kept them; None:
+            they are computed.
 
     Raises:
         DataError: the dataset cannot be transferred to, or the backbone cannot take its images.
@@ -62,11 +62,11 @@ def transfer_cell(
     question = f"{code}|{sha256(weights)}|{sha256(Path(cache_folder) / 'manifest.json')}"
     way = _way(
         backbone,
-        header["image_size"],
+        header,
         cache_folder,
         cell,
         recipe,
-        features=features or [],
+        features=features,
         output=predictions[0],
         question=question,
     )
@@ -98,12 +98,12 @@ class Way(Protocol):
 
 def _way(
     backbone: Backbone,
-    image_size: int,
+    header: dict[str, Any],
     cache_folder: str | Path,
     cell: dict[str, Any],
     recipe: dict[str, Any],
     *,
-    features: list[str],
+    features: str | Path | None,
     output: str,
     question: str,
 ) -> Way:
@@ -111,7 +111,7 @@ def _way(
     few = {key: None if cell[key] == "all" else cell[key] for key in BUDGETS}
     target = load_target(
         cache_folder,
-        image_size=image_size,
+        image_size=header["image_size"],
         metric=cell["metric"],
         device=backbone.mean.device,
         label_budget=few["label_budget"],
@@ -132,7 +132,7 @@ def _way(
             trainable_blocks=few["trainable_blocks"],
         )
     if cell["mode"] == "fixed":
-        kept = Kept(features, target, recipe, backbone) if features else None
+        kept = Kept(features, target, recipe, backbone, header["name"]) if features else None
         return Probing(backbone, target, recipe, kept)
     return Finetuning(
         backbone,
@@ -168,7 +168,7 @@ def _record(
         "notes": _notes(target, outcome),
         "images_through_network": outcome.images_through_network,
         "seconds": seconds,
-        "peak_memory_bytes": peak_memory_bytes(device),
+        "peak_memory_bytes": max(peak_memory_bytes(device), outcome.peak_memory_elsewhere),
         "device": str(device),
     }
 

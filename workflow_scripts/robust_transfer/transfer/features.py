@@ -1,7 +1,7 @@
 """Features of a frozen backbone: of the images, and views of them, that one job needs."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,11 +11,14 @@ from torch import Tensor
 from robust_transfer.attacks.batches import by_batches
 from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.errors import DataError
-from robust_transfer.training.augmentation import augmentation
+from robust_transfer.progress import progress
+from robust_transfer.training.augmentation import Drawn, augmentation
 from robust_transfer.training.device import half_precision
 from robust_transfer.training.evaluation import BATCH, logits_of
 from robust_transfer.training.randomness import derived_generator
-from robust_transfer.transfer.target import BROKEN, frozen
+from robust_transfer.transfer.target import BROKEN, Target, frozen
+
+BLOCK = 4 * BATCH  # images asked for at a time: their features are there twice
 
 
 class Features(torch.nn.Module):
@@ -59,12 +62,14 @@ class Source(Protocol):
         plain: what those of images as they are took.
         views: what those of augmented views took.
         reading: seconds that another job took to read the images, where this one does not.
+        peak_memory_bytes: that another job held.
     """
 
     width: int
     plain: Passes
     views: Passes
     reading: float
+    peak_memory_bytes: int
 
     def of(self, rows: Tensor) -> Tensor:
         """Return the (n, d) float32 features of images."""
@@ -78,14 +83,15 @@ class Network:
 
     Args:
         backbone: on the device; it is frozen: BatchNorm too uses the source's statistics.
-        images: (n, 3, size, size) uint8, on the same device.
+        target: the dataset, on the same device.
         augment: name of the augmentation of the views.
     """
 
-    def __init__(self, backbone: Backbone, images: Tensor, augment: str) -> None:
-        self.network, self.images = Features(frozen(backbone)), images
-        self.augment = augmentation(augment)
-        self.width, self.reading = backbone.feature_dim, 0.0
+    reading, peak_memory_bytes = 0.0, 0
+
+    def __init__(self, backbone: Backbone, target: Target, augment: str) -> None:
+        self.network, self.target = Features(frozen(backbone)), target
+        self.augment, self.width = augmentation(augment), backbone.feature_dim
         self.plain, self.views = Passes(), Passes()
 
     def of(self, rows: Tensor) -> Tensor:
@@ -95,25 +101,35 @@ class Network:
             DataError: they are not finite.
         """
         started = time.monotonic()
-        return self._checked(logits_of(self.network, self.images[rows]), self.plain, started)
+        return self._checked(logits_of(self.network, self.target.images[rows]), self.plain, started)
 
     @torch.inference_mode()
     def of_view(self, rows: Tensor, seed: int, view: int) -> Tensor:
-        """Return the (n, d) float32 features of an augmented copy of each of some images.
+        """Return the (n, d) float32 features of an augmented copy of each of some training images.
+
+        The copy of an image is the same whichever others are asked for with it.
 
         Raises:
             DataError: they are not finite.
         """
         started = time.monotonic()
-        generator = derived_generator(seed, "views", view)
+        drawn = self._draw(derived_generator(seed, "views", view))
         found = []
         for some in rows.split(BATCH):
-            images = self.augment(self.images[some], generator)
+            own = {name: each[some.cpu()] for name, each in drawn.items()}
+            images = self.augment.apply(self.target.images[some], own)
             with half_precision(images.device):
                 found += by_batches(self._ask_about(images), len(images), BATCH)
         return self._checked(torch.cat(found), self.views, started)
 
-    def _ask_about(self, images: Tensor) -> Any:
+    def _draw(self, generator: torch.Generator) -> Drawn:
+        """Draw the random numbers of every training image."""
+        height, width = self.target.images.shape[2:]
+        batches = torch.arange(self.target.n_train).split(BATCH)
+        parts = [self.augment.draw(len(batch), height, width, generator) for batch in batches]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _ask_about(self, images: Tensor) -> Callable[[slice], Tensor]:
         return lambda rows: self.network(images[rows]).float()
 
     @staticmethod
@@ -124,6 +140,37 @@ class Network:
         passes.images += len(features)
         passes.seconds += time.monotonic() - started
         return features
+
+
+def in_blocks(
+    source: Source, rows: Tensor, views: Sequence[tuple[Tensor, int, int]]
+) -> Iterator[Tensor]:
+    """Yield features block by block, and say how far it is.
+
+    Args:
+        source: where they come from.
+        rows: of the images, whose features come first.
+        views: rows, seed and number of each view.
+    """
+    asked: list[tuple[Callable[..., Tensor], tuple[Any, ...]]]
+    asked = [(source.of, (block,)) for block in rows.split(BLOCK)]
+    asked += [
+        (source.of_view, (block, seed, view))
+        for of_view, seed, view in views
+        for block in of_view.split(BLOCK)
+    ]
+    for ask, what in progress(asked, total=len(asked), label="features"):
+        yield ask(*what)
+
+
+def feature_bytes(rows: int, width: int) -> int:
+    """Return the memory that a `Bank` takes, with what is on its way there.
+
+    Args:
+        rows: of its matrix.
+        width: of the features.
+    """
+    return 4 * width * (rows + 3 * BLOCK)
 
 
 class Bank:
@@ -149,12 +196,15 @@ class Bank:
         self._rows = torch.cat([test, *labelled]).unique()  # in the order of the cache
         total = len(self._rows) + views * sum(map(len, labelled))
         self.values = torch.empty(total, source.width, device=self._rows.device)
-        self.values[: len(self._rows)] = source.of(self._rows)
-        start = len(self._rows)
-        for rows, seed in zip(labelled, seeds, strict=True):
-            for view in range(views):
-                self.values[start : start + len(rows)] = source.of_view(rows, seed, view)
-                start += len(rows)
+        asked = [
+            (rows, seed, view)
+            for rows, seed in zip(labelled, seeds, strict=True)
+            for view in range(views)
+        ]
+        start = 0
+        for features in in_blocks(source, self._rows, asked):
+            self.values[start : start + len(features)] = features
+            start += len(features)
 
     def places(self, rows: Tensor) -> Tensor:
         """Return where in `values` the features of images are.

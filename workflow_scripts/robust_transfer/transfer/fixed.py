@@ -11,15 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from robust_transfer.backbones.backbone import Backbone
-from robust_transfer.transfer.features import Bank, Network, Source
+from robust_transfer.transfer.features import Bank, Network, Source, feature_bytes
 from robust_transfer.transfer.probe import (
-    MOST_ITERATIONS,
+    BYTES,
     Probes,
     fit_probes,
     probe_bytes,
+    room_for,
     samples_at_once,
 )
-from robust_transfer.transfer.sample import Sample
+from robust_transfer.transfer.sample import PIECE, Sample
 from robust_transfer.transfer.target import Outcome, Split, Target, frozen
 
 #: How near the least loss a probe must be, as a share of it: to be chosen from, and in the end.
@@ -49,7 +50,7 @@ class Probing:
         source: Source | None = None,
     ) -> None:
         self.backbone, self.target, self.recipe = frozen(backbone), target, recipe
-        self.source = source or Network(backbone, target.images, recipe["augmentation"])
+        self.source = source or Network(backbone, target, recipe["augmentation"])
         self.penalties = sorted(recipe["penalties"], reverse=True)
 
     def outcomes(self, seeds: Sequence[int]) -> Iterator[Outcome]:
@@ -78,7 +79,7 @@ class Probing:
     def _draw(self, bank: Bank, split: Split, place: int) -> "Draw":
         """Find the features of the images of one seed, and standardise them."""
         labelled = bank.places(split.labelled)
-        mean, std = _standardisation(bank.values[labelled])
+        mean, std = _standardisation(bank.values, labelled)
 
         def sample(rows: Tensor) -> Sample:
             places = bank.places_with_views(rows, place)
@@ -96,10 +97,13 @@ class Probing:
 
     def _fit_and_score(self, draws: list["Draw"]) -> list[Outcome]:
         """Choose the penalty of each seed, fit its probe to all its images and score it."""
-        chosen, accuracies, start = self._choose(draws)
+        n, most = len(draws[0].all), len(self.penalties)
+        size = room_for(n, self.source.width, self.target.classes, most, len(draws))
+        room = self.target.labels.new_empty(size, dtype=torch.float64)  # of both fits
+        chosen, accuracies, start = self._choose(draws, room)
         penalties = torch.tensor(chosen, dtype=torch.float64).unsqueeze(1)
         samples = [draw.all for draw in draws]
-        probes = self._fit(samples, penalties, gap=EXACT, start=start)
+        probes = self._fit(samples, penalties, room, gap=EXACT, start=start)
         return [
             self._outcome(probes, place, draw, penalty, accuracy)
             for place, (draw, penalty, accuracy) in enumerate(
@@ -108,17 +112,17 @@ class Probing:
         ]
 
     def _choose(
-        self, draws: list["Draw"]
+        self, draws: list["Draw"], room: Tensor
     ) -> tuple[list[float], list[float] | list[None], Tensor | None]:
         """Return penalties, the validation accuracies that chose them, and their probes, if any."""
         if not all(len(draw.held_out) for draw in draws):
             middle = self.penalties[len(self.penalties) // 2]
             return [middle] * len(draws), [None] * len(draws), None
         penalties = torch.tensor(self.penalties, dtype=torch.float64)
-        probes = self._fit([draw.train for draw in draws], penalties, gap=ROUGH)
+        probes = self._fit([draw.train for draw in draws], penalties, room, gap=ROUGH)
         chosen, accuracies, start = [], [], []
         for place, draw in enumerate(draws):
-            logits = probes.logits(place, draw.train.standardised(draw.held_out))
+            logits = probes.logits(place, draw.train, draw.held_out)
             scores = [self.target.score(row, draw.split.held_out) for row in logits]
             best = scores.index(max(scores))  # of equal scores, the strongest penalty
             chosen.append(self.penalties[best])
@@ -127,7 +131,13 @@ class Probing:
         return chosen, accuracies, torch.stack(start)
 
     def _fit(
-        self, samples: list[Sample], penalties: Tensor, *, gap: float, start: Tensor | None = None
+        self,
+        samples: list[Sample],
+        penalties: Tensor,
+        room: Tensor,
+        *,
+        gap: float,
+        start: Tensor | None = None,
     ) -> Probes:
         return fit_probes(
             samples,
@@ -135,32 +145,36 @@ class Probing:
             penalties=penalties,
             relative_gap=gap,
             start=start,
+            room=room,
         )
 
     def _outcome(
         self, probes: Probes, place: int, draw: "Draw", penalty: float, accuracy: float | None
     ) -> Outcome:
-        test = draw.all.standardised(draw.test)
         return Outcome(
-            logits=probes.logits(place, test)[0],
+            logits=probes.logits(place, draw.all, draw.test)[0],
             validation_accuracy=accuracy,
             selected=f"penalty={penalty:g}",
             selected_on="none" if accuracy is None else "validation",
             split=draw.split,
             images_through_network=len(draw.test) + len(draw.all),
             model=lambda: self._model(probes.weight[place, 0], draw.all),
+            peak_memory_elsewhere=self.source.peak_memory_bytes,
             notes=(*_notes(draw.all.std), *_unfinished(probes, place, penalty)),
         )
 
     def _say_memory(self, labelled: list[Tensor]) -> None:
-        """Say what features and probes need, before they need it."""
-        n, d = max(map(len, labelled)) * (1 + self.recipe["augmented_views"]), self.source.width
-        seeds, classes = min(len(labelled), self._at_once()), self.target.classes
-        rows = len(self.target.labels) + self.recipe["augmented_views"] * sum(map(len, labelled))
-        needed = probe_bytes(n, d, classes, len(self.penalties), seeds) + 4 * rows * d
+        """Say what features and probes need beside images and network, before they need it."""
+        views, d = self.recipe["augmented_views"], self.source.width
+        n, classes = max(map(len, labelled)), self.target.classes
+        seeds, penalties = min(len(labelled), self._at_once()), len(self.penalties)
+        n_test = len(self.target.test_rows)
+        rows = n_test + self.target.n_train + views * sum(map(len, labelled))
+        needed = feature_bytes(rows, d) + probe_bytes(n * (1 + views), d, classes, penalties, seeds)
+        scores = BYTES * classes * (2 * penalties * n + 2 * len(labelled) * n_test)
         print(
-            f"probes: {n} images x {d} features x {classes} classes x {len(self.penalties)} "
-            f"penalties x {seeds} seeds: at most {needed / 2**20:.0f} MiB",
+            f"probes: {n * (1 + views)} images x {d} features x {classes} classes x {penalties} "
+            f"penalties x {seeds} seeds: at most {(needed + scores) / 2**20:.0f} MiB",
             file=sys.stderr,
         )
 
@@ -195,11 +209,15 @@ class Draw:
     test: Tensor
 
 
-def _standardisation(features: Tensor) -> tuple[Tensor, Tensor]:
+def _standardisation(features: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation a feature; a constant feature counts as 0 everywhere."""
-    mean, std = features.mean(0), features.std(0, correction=0)
+    pieces = rows.split(PIECE)
+    mean = torch.stack([features[some].double().sum(0) for some in pieces]).sum(0) / len(rows)
+    apart = (features[some].double().sub_(mean).square_().sum(0) for some in pieces)
+    std = (torch.stack(list(apart)).sum(0) / len(rows)).sqrt()
     # A constant that float32 rounds has some spread; in a single image all are constant.
-    return mean, torch.where(std > 1e-6 * mean.abs(), std, torch.inf)
+    std = torch.where(std > 1e-6 * mean.abs(), std, torch.inf)
+    return mean.float(), std.float()
 
 
 def _notes(std: Tensor) -> tuple[str, ...]:
@@ -212,11 +230,10 @@ def _notes(std: Tensor) -> tuple[str, ...]:
 
 def _unfinished(probes: Probes, place: int, penalty: float) -> tuple[str, ...]:
     """Say that a probe stopped short of the loss that it was asked for, where it did."""
-    iterations = int(probes.iterations[place, 0])
-    if iterations < MOST_ITERATIONS:
+    if bool(probes.solved[place, 0]):
         return ()
     return (
-        f"the probe stopped after {iterations} iterations, its loss not yet proven least "
-        f"(gradient norm {float(probes.gradient_norm[place, 0]):.1g}): penalty {penalty:g} is very "
-        "weak",
+        f"the probe stopped after {int(probes.iterations[place, 0])} iterations, its loss not yet "
+        f"proven least (gradient norm {float(probes.gradient_norm[place, 0]):.1g}): penalty "
+        f"{penalty:g} is very weak",
     )

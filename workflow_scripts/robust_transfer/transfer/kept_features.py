@@ -1,9 +1,13 @@
 """Features on disk: computed by one job for all jobs that read them, and read by rows."""
 
+import hashlib
+import io
 import json
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +19,12 @@ from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.backbones.weights import load_backbone
 from robust_transfer.errors import DataError
 from robust_transfer.files import whole_file, write_json
-from robust_transfer.progress import progress
-from robust_transfer.training.device import best_device
-from robust_transfer.transfer.features import Network, Passes
+from robust_transfer.training.device import best_device, peak_memory_bytes
+from robust_transfer.transfer.features import Network, Passes, in_blocks
 from robust_transfer.transfer.target import Target, check_takes, load_target
 
 SCHEMA_VERSION = 1
-BLOCK = 8192  # images computed and written at a time
+ANEW = "These are not the features that are asked for: delete the file and run again."
 
 
 def extract_features(
@@ -57,40 +60,49 @@ def extract_features(
     backbone = backbone.to(device)
     check_takes(backbone, target.images)
     reading = time.monotonic() - began
-    network = Network(backbone, target.images, augmentation)
+    network = Network(backbone, target, augmentation)
     n, n_train = len(target.labels), target.n_train
     views = [(seed, view) for seed in seeds for view in range(augmented_views)]
     shape = (n + len(views) * n_train, backbone.feature_dim)
-    print(f"features: {shape[0]} x {shape[1]}, {4 * shape[0] * shape[1] / 2**20:.0f} MiB on disk")
-    blocks = list(torch.arange(n, device=device).split(BLOCK))
-    with whole_file(output) as beside:
-        file = np.lib.format.open_memmap(beside, mode="w+", dtype=np.float32, shape=shape)
-        steps = progress([*blocks, *views], total=len(blocks) + len(views), label="features")
-        start = 0
-        for what in steps:
-            if isinstance(what, tuple):
-                features = network.of_view(torch.arange(n_train, device=device), *what)
-            else:
-                features = network.of(what)
-            file[start : start + len(features)] = features.cpu().numpy()
-            start += len(features)
-        file.flush()
-    about = {key: header[key] for key in ("architecture", "image_size")}
-    about |= {"backbone": header["name"], "images": n, "training_images": n_train}
+    mib = 4 * shape[0] * shape[1] / 2**20
+    print(f"features: {shape[0]} x {shape[1]}: {mib:.0f} MiB on disk", file=sys.stderr)
+    everything, training = (torch.arange(end, device=device) for end in (n, n_train))
+    blocks = in_blocks(network, everything, [(training, *view) for view in views])
+    about = {"sha256": _write(output, shape, blocks), "backbone": header["name"]}
+    about |= {"image_size": header["image_size"], "images": n, "training_images": n_train}
     about |= {"width": shape[1], "seeds": seeds, "augmented_views": augmented_views}
     about |= {"augmentation": augmentation, "device": str(device), "reading": {"seconds": reading}}
-    took = {"plain": asdict(network.plain), "views": asdict(network.views)}
-    write_json(record, {"schema_version": SCHEMA_VERSION, **about, **took})
+    about |= {"plain": asdict(network.plain), "views": asdict(network.views)}
+    about |= {"peak_memory_bytes": peak_memory_bytes(device)}
+    write_json(record, {"schema_version": SCHEMA_VERSION, **about})
+
+
+def _write(output: str | Path, shape: tuple[int, int], blocks: Iterable[Tensor]) -> str:
+    """Write blocks of rows as one .npy, whole or not at all; return its SHA-256.
+
+    Not through a memory map: on a full disk that would end the process without a word.
+    """
+    digest = hashlib.sha256()
+    form = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with whole_file(output) as beside, beside.open("wb") as file:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, form)
+        parts = (block.cpu().numpy().astype("<f4", copy=False).tobytes() for block in blocks)
+        for part in chain([header.getvalue()], parts):
+            digest.update(part)
+            file.write(part)
+    return digest.hexdigest()
 
 
 class Kept:
     """Features that another job has written; views that it has not written are computed.
 
     Args:
-        files: the .npy file and its .json.
+        record: features.json; the features lie beside it.
         target: the dataset.
         recipe: `augmented_views` and `augmentation`.
         backbone: whose features they are, on the device.
+        name: of the backbone.
 
     Raises:
         DataError: the file is not of this dataset and this backbone.
@@ -98,29 +110,25 @@ class Kept:
 
     def __init__(
         self,
-        files: Sequence[str | Path],
+        record: str | Path,
         target: Target,
         recipe: dict[str, Any],
         backbone: Backbone,
+        name: str,
     ) -> None:
-        features, record = files
-        self.about = json.loads(Path(record).read_text(encoding="utf-8"))
-        self.file = np.load(features, mmap_mode="r", allow_pickle=False)
-        self.target, self.seeds = target, self.about["seeds"]
-        self.width = self.file.shape[1]
-        self.plain, self.views = Passes(**self.about["plain"]), Passes(**self.about["views"])
-        self.reading = 0.0 if len(target.images) else self.about["reading"]["seconds"]
-        kept = len(self.seeds) * self.about["augmented_views"]
-        expected = (len(target.labels) + kept * target.n_train, backbone.feature_dim)
-        if self.file.shape != expected or self.about["training_images"] != target.n_train:
-            raise DataError(
-                f"{features}: {self.file.shape[0]} rows of {self.file.shape[1]}, expected "
-                f"{expected[0]} of {expected[1]}: not the features of this dataset and backbone. "
-                "Delete the file and run again."
-            )
+        about, file = read_features(record)
+        self.about, self.file, self.target = about, file, target
+        self.width, self.peak_memory_bytes = backbone.feature_dim, about["peak_memory_bytes"]
+        self.plain, self.views = Passes(**about["plain"]), Passes(**about["views"])
+        self.reading = 0.0 if len(target.images) else about["reading"]["seconds"]
+        expected = {"backbone": name, "width": self.width, "images": len(target.labels)}
+        expected |= {"training_images": target.n_train}
+        for key, value in expected.items():
+            if about[key] != value:
+                raise DataError(f"{record}, {key}: {about[key]}, expected {value}. {ANEW}")
         self.network = None
-        if not has_views(self.about, recipe):
-            self.network = Network(backbone, target.images, recipe["augmentation"])
+        if not has_views(about, recipe):
+            self.network = Network(backbone, target, recipe["augmentation"])
             self.views = self.network.views
 
     def of(self, rows: Tensor) -> Tensor:
@@ -128,10 +136,17 @@ class Kept:
         return self._read(rows.cpu().numpy())
 
     def of_view(self, rows: Tensor, seed: int, view: int) -> Tensor:
-        """Return the (n, d) float32 features of an augmented copy of each of some images."""
+        """Return the (n, d) float32 features of an augmented copy of each of some images.
+
+        Raises:
+            DataError: the file has no views of this seed.
+        """
         if self.network:
             return self.network.of_view(rows, seed, view)
-        place = self.seeds.index(seed) * self.about["augmented_views"] + view
+        seeds = self.about["seeds"]
+        if seed not in seeds:
+            raise DataError(f"features.json, seeds: {seeds}, expected {seed} among them. {ANEW}")
+        place = seeds.index(seed) * self.about["augmented_views"] + view
         start = len(self.target.labels) + place * self.target.n_train
         return self._read(start + rows.cpu().numpy())
 
@@ -139,18 +154,35 @@ class Kept:
         return torch.from_numpy(self.file[rows]).to(self.target.labels.device)
 
 
+def read_features(record: str | Path) -> tuple[dict[str, Any], np.ndarray]:
+    """Read what a file of features holds, and open it, memory-mapped.
+
+    Args:
+        record: features.json; the features lie beside it.
+
+    Raises:
+        DataError: there are none.
+    """
+    file = Path(record).with_suffix(".npy")
+    if not file.is_file():
+        raise DataError(f"{file}: no such file. Delete {record} and run again.")
+    about = json.loads(Path(record).read_text(encoding="utf-8"))
+    return about, np.load(file, mmap_mode="r", allow_pickle=False)
+
+
 def has_views(about: dict[str, Any], recipe: dict[str, Any]) -> bool:
     """Tell whether a file holds the views that a recipe asks for, by the file's record."""
-    return recipe["augmented_views"] in (0, about["augmented_views"])
+    keys = ("augmented_views", "augmentation")
+    return not recipe["augmented_views"] or all(about[key] == recipe[key] for key in keys)
 
 
-def looks_at_images(files: Sequence[str | Path], recipe: dict[str, Any]) -> bool:
+def looks_at_images(record: str | Path | None, recipe: dict[str, Any]) -> bool:
     """Tell whether a transfer needs pixels: to compute features or to attack them.
 
     Args:
-        files: the .npy file and its .json; empty: there are none.
+        record: features.json, where there is one.
         recipe: of the transfer.
     """
-    if not files or recipe.get("robustness"):
+    if record is None or recipe.get("robustness"):
         return True
-    return not has_views(json.loads(Path(files[1]).read_text(encoding="utf-8")), recipe)
+    return not has_views(json.loads(Path(record).read_text(encoding="utf-8")), recipe)

@@ -33,12 +33,14 @@ class Minimum(NamedTuple):
         loss: (problems,).
         gradient: (problems, parameters).
         iterations: (problems,) int64, steps taken.
+        solved: (problems,) bool, whether the gap was as small as asked.
     """
 
     theta: Tensor
     loss: Tensor
     gradient: Tensor
     iterations: Tensor
+    solved: Tensor
 
 
 def minimise(
@@ -58,14 +60,15 @@ def minimise(
     at = Point(theta, loss, gradient, problem.soften(gradient))
     pairs = Pairs(theta)
     live = torch.arange(len(theta), device=theta.device)
-    ended = Minimum(theta.clone(), loss.clone(), gradient.clone(), torch.zeros_like(live))
     moved = torch.ones_like(live, dtype=torch.bool)
+    ended = Minimum(*(each.clone() for each in (*at[:3], torch.zeros_like(live), moved)))
     for iteration in range(max_iterations + 1):
-        goes_on = moved & (problem.gap(at.gradient) > relative_gap * at.loss)
+        solved = problem.gap(at.gradient) <= relative_gap * at.loss
+        goes_on = moved & ~solved
         if not bool(goes_on.all()) or iteration == max_iterations:
             for whole, part in zip(ended[:3], at[:3], strict=True):
                 whole[live] = part
-            ended.iterations[live] = iteration
+            ended.iterations[live], ended.solved[live] = iteration, solved
             kept = goes_on.nonzero().flatten().tolist()
             if not kept or iteration == max_iterations:
                 break

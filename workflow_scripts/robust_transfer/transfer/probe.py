@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robust_transfer.transfer.lbfgs import MEMORY, minimise
-from robust_transfer.transfer.sample import Sample
+from robust_transfer.transfer.sample import PIECE, Sample
 
 BYTES = 8  # of a float64
 MOST_ITERATIONS = 2000  # of one search; penalties of 1e-6 take some 1,000
@@ -27,17 +27,29 @@ class Probes:
         loss: (samples, penalties) mean cross-entropy plus penalty term, at the end.
         gradient_norm: (samples, penalties) Euclidean norm of the gradient, at the end.
         iterations: (samples, penalties) int64, of L-BFGS.
+        solved: (samples, penalties) bool, whether the loss is proven to be as near its least as
+            was asked.
     """
 
     weight: Tensor
     loss: Tensor
     gradient_norm: Tensor
     iterations: Tensor
+    solved: Tensor
 
-    def logits(self, place: int, features: Tensor) -> Tensor:
-        """Map (n, features) to (penalties, n, classes), by the probes of the sample at `place`."""
+    def logits(self, place: int, sample: Sample, rows: Tensor) -> Tensor:
+        """Return the (penalties, n, classes) float64 logits of images by a sample's probes.
+
+        Args:
+            place: of the sample.
+            sample: that sample: its matrix of features and its standardisation.
+            rows: (n,) of that matrix.
+        """
         weight = self.weight[place]
-        return features.double() @ weight[:, :-1] + weight[:, -1:]
+        logits = weight.new_empty(len(weight), len(rows), weight.shape[2])
+        for some, out in zip(rows.split(PIECE), logits.split(PIECE, dim=1), strict=True):
+            out.copy_(sample.standardised(some) @ weight[:, :-1] + weight[:, -1:])
+        return logits
 
 
 def fit_probes(
@@ -49,6 +61,7 @@ def fit_probes(
     max_iterations: int = MOST_ITERATIONS,
     start: Tensor | None = None,
     chunk_bytes: int = CHUNK_BYTES,
+    room: Tensor | None = None,
 ) -> Probes:
     """Minimise mean cross-entropy + penalty / 2 * |W|^2 for each sample and penalty.
 
@@ -68,6 +81,7 @@ def fit_probes(
             to some of the same images; None: zero.
         chunk_bytes: images are worked on in chunks whose arithmetic takes at most so much (and at
             least one image of each sample at a time); `probe_bytes` says what is needed in all.
+        room: float64 to hold a chunk, for several fits to share; of at least `room_for` numbers.
 
     Raises:
         ValueError: features are not finite, a penalty is not above 0, or samples differ in size.
@@ -75,7 +89,7 @@ def fit_probes(
     penalties = penalties.to(samples[0].features.device, torch.float64)
     penalties = penalties.expand(len(samples), -1).contiguous()
     _check(samples, penalties)
-    problem = _Problem(samples, classes, penalties.flatten(), chunk_bytes)
+    problem = _Problem(samples, classes, penalties.flatten(), chunk_bytes, room)
     shape = (*penalties.shape, classes, problem.width)
     theta = penalties.new_zeros(penalties.numel(), problem.width * classes)
     if start is not None:
@@ -86,6 +100,7 @@ def fit_probes(
         loss=found.loss.view(penalties.shape),
         gradient_norm=found.gradient.norm(dim=1).view(penalties.shape),
         iterations=found.iterations.view(penalties.shape),
+        solved=found.solved.view(penalties.shape),
     )
 
 
@@ -131,6 +146,20 @@ def probe_bytes(
     return chunk + search + curvature + LIBRARY_BYTES
 
 
+def _rows(n: int, wide: int, columns: int, chunk_bytes: int) -> int:
+    """Return how many images a chunk holds of each sample."""
+    return min(n, max(1, chunk_bytes // _row_bytes(wide, columns)))
+
+
+def room_for(n: int, features: int, classes: int, penalties: int, samples: int) -> int:
+    """Return how many numbers a chunk takes of a fit, or of one with one penalty a sample."""
+    wide = samples * (features + 1)
+    return max(
+        _rows(n, wide, columns, CHUNK_BYTES) * (wide + 2 * columns)
+        for columns in (samples * classes, samples * classes * penalties)
+    )
+
+
 def _search_bytes(width: int, columns: int) -> int:
     """Return what the search takes for one sample: steps, changes, and what is at hand."""
     return BYTES * (2 * MEMORY + 10) * width * columns
@@ -150,16 +179,22 @@ class _Problem:
     """
 
     def __init__(
-        self, samples: Sequence[Sample], classes: int, penalties: Tensor, chunk_bytes: int
+        self,
+        samples: Sequence[Sample],
+        classes: int,
+        penalties: Tensor,
+        chunk_bytes: int,
+        room: Tensor | None = None,
     ) -> None:
         self.samples, self.classes, self.penalties = samples, classes, penalties
         self.n, self.width = len(samples[0]), samples[0].width + 1
         columns = len(penalties) * classes
-        row_bytes = _row_bytes(len(samples) * self.width, columns)
-        self.rows = min(self.n, max(1, chunk_bytes // row_bytes))
+        wide = len(samples) * self.width
+        self.rows = _rows(self.n, wide, columns, chunk_bytes)
         # Of one chunk, made once: as much again and again leaves holes that nothing else fits in.
-        self.chunk = penalties.new_empty(len(samples) * self.width * self.rows)
-        self.logits, self.exponentials = (penalties.new_empty(columns * self.rows) for _ in "ab")
+        sizes = [self.rows * each for each in (wide, columns, columns)]
+        room = penalties.new_empty(sum(sizes)) if room is None else room[: sum(sizes)]
+        self.chunk, self.logits, self.exponentials = room.split(sizes)
         self.filled = False
         owners = torch.arange(len(samples), device=penalties.device)
         self._own(owners.repeat_interleave(len(penalties) // len(samples)))

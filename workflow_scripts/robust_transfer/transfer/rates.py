@@ -1,7 +1,7 @@
 """Trains with each learning rate; one that diverges is out of the choice, and ends nothing."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.training.divergence import TrainingDivergedError
@@ -65,10 +65,11 @@ def train_with_each(
         except TrainingDivergedError as error:
             last = error
             notes.append(f"learning rate {rate:g} diverged and was not chosen from")
-            lost += [error.run] if error.run else []
+            # Of its weights nothing is kept.
+            lost += [replace(error.run, average={}, best={})] if error.run else []
     if not ended:
         given = ", ".join(f"{rate:g}" for rate in rates)
         raise TrainingDivergedError(
-            f"{last}\n  No other learning rate is given: {given} ({key})."
+            f"{last}\n  No other learning rate was tried: {given} ({key})."
         ) from last
     return Tried(ended, tuple(lost), tuple(notes))

@@ -109,6 +109,7 @@ class Outcome:
         model: makes the transferred model: images in [0, 1] to logits.
         seconds_elsewhere: of this transfer's work that was not done when it was asked for: before
             the job was stopped, or once for all seeds.
+        peak_memory_elsewhere: bytes that a job held which worked for this one.
         notes: what a reader should know about the data or the features.
     """
 
@@ -120,6 +121,7 @@ class Outcome:
     images_through_network: int
     model: Callable[[], nn.Module]
     seconds_elsewhere: float = 0.0
+    peak_memory_elsewhere: int = 0
     notes: tuple[str, ...] = ()
 
 
