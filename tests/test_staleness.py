@@ -134,7 +134,9 @@ def to_and_fro(folder):
     git("init", "--initial-branch=main")
     git("add", "Snakefile", "config.yaml", "rules", "workflow_scripts", "tests", "profiles")
     git("commit", "--message=One")
-    replaced(f"{LIBRARY}/transfer/probe.py", "CHUNK_BYTES = 2**30", "CHUNK_BYTES = 2**29")(folder)
+    replaced(f"{LIBRARY}/transfer/probe.py", "MOST_ITERATIONS = 2000", "MOST_ITERATIONS = 1999")(
+        folder
+    )
     git("commit", "--all", "--message=Two")
     git("checkout", "HEAD~1")
 

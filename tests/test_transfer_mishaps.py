@@ -16,7 +16,7 @@ from robust_transfer.transfer import features, fixed
 from robust_transfer.transfer.blocks import parts_below
 from robust_transfer.transfer.features import feature_bytes
 from robust_transfer.transfer.full import Finetuning
-from robust_transfer.transfer.probe import probe_bytes
+from robust_transfer.transfer.probe_memory import probe_bytes
 from transfer_subjects import (
     FIXED,
     FULL,
@@ -196,4 +196,4 @@ def test_the_log_states_what_features_and_probes_need_and_no_copy_is_made(capfd,
     needed = probe_bytes(2 * 60, 16, 3, 3, samples=3) + feature_bytes(rows, 16)
     needed += 8 * 3 * (2 * 3 * 60 + 2 * 3 * 10)  # scores
     said = capfd.readouterr().err
-    assert f"3 penalties x 3 seeds: at most {needed / 2**20:.0f} MiB" in said
+    assert f"3 penalties x 3 seeds: at most {1.06 * needed / 2**20:.0f} MiB" in said

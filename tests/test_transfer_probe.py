@@ -12,13 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from robust_transfer.backbones.architectures import make_backbone
-from robust_transfer.transfer.probe import (
-    SEARCH_BYTES,
-    _Problem,
-    fit_probes,
-    probe_bytes,
-    samples_at_once,
-)
+from robust_transfer.transfer.probe import _Problem, fit_probes
+from robust_transfer.transfer.probe_memory import SEARCH_BYTES, probe_bytes, samples_at_once
 from robust_transfer.transfer.sample import Sample, plain_sample
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
@@ -224,7 +219,8 @@ GROWTH = """
 import re, torch
 from pathlib import Path
 from robust_transfer.backbones.architectures import make_backbone
-from robust_transfer.transfer.probe import fit_probes, probe_bytes
+from robust_transfer.transfer.probe import fit_probes
+from robust_transfer.transfer.probe_memory import probe_bytes
 from robust_transfer.transfer.sample import plain_sample
 
 def memory(kind):  # of this process, in bytes

@@ -108,7 +108,7 @@ def test_a_comment_reruns_nothing_and_a_changed_line_what_imports_it(study_copy)
     probe = study_copy / "workflow_scripts/robust_transfer/transfer/probe.py"
     probe.write_text(probe.read_text() + "\n# only a comment\n")
     assert plan(study_copy) == {}
-    probe.write_text(probe.read_text().replace("CHUNK_BYTES = 2**30", "CHUNK_BYTES = 2**29"))
+    probe.write_text(probe.read_text().replace("MOST_ITERATIONS = 2000", "MOST_ITERATIONS = 1999"))
     assert plan(study_copy) == ANALYSIS | {"transfer_backbone": 8}
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from robust_transfer.files import write_json
-from robust_transfer.transfer.probe import MOST_ITERATIONS, fit_probes, probe_bytes
+from robust_transfer.transfer.probe import MOST_ITERATIONS, fit_probes
+from robust_transfer.transfer.probe_memory import probe_bytes
 from robust_transfer.transfer.sample import Sample, plain_sample
 
 SCHEMA_VERSION = 1

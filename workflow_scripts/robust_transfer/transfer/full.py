@@ -25,9 +25,10 @@ class Finetuning:
     """Fine-tunes with each learning rate, keeps what does best on validation, scores test once.
 
     A seed draws the labelled images, the validation split, the new head, the order and the
-    augmentation. A budget of steps rather than epochs: Kolesnikov et al. 2020 (BiT,
-    arXiv:1912.11370), section 3.3. Where nothing can be held out (one labelled image a class) the
-    middle learning rate of the grid is taken, and the weights after the last step.
+    augmentation. A budget of steps rather than epochs, with a cosine: Kornblith et al. 2019
+    (arXiv:1805.08974), which has one for all datasets. Where nothing can be held out (one labelled
+    image a class) the middle learning rate of the grid is taken, and the weights after the last
+    step.
 
     Args:
         backbone: pretrained, on the device; it is copied, not changed.

@@ -8,14 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from robust_transfer.transfer.lbfgs import MEMORY, minimise
+from robust_transfer.transfer.lbfgs import minimise
+from robust_transfer.transfer.probe_memory import CHUNK_BYTES, rows_of_a_chunk
 from robust_transfer.transfer.sample import PIECE, Sample
 
-BYTES = 8  # of a float64
 MOST_ITERATIONS = 2000  # of one search; penalties of 1e-6 take some 1,000
-CHUNK_BYTES = 2**30  # of the arithmetic of one chunk of images
-SEARCH_BYTES = 2**32  # of the search of the seeds that are fitted at once
-LIBRARY_BYTES = 2**25  # that the linear algebra takes for itself, about: packed blocks, threads
 
 
 @dataclass(frozen=True)
@@ -115,61 +112,6 @@ def _check(samples: Sequence[Sample], penalties: Tensor) -> None:
         raise ValueError(f"penalties {penalties.tolist()}: expected numbers above 0.")
 
 
-def _row_bytes(width: int, columns: int) -> int:
-    """Return what the arithmetic of one image takes: itself, and four arrays of its logits."""
-    return BYTES * (width + 4 * columns)
-
-
-def probe_bytes(
-    n: int,
-    features: int,
-    classes: int,
-    penalties: int,
-    samples: int = 1,
-    chunk_bytes: int = CHUNK_BYTES,
-) -> int:
-    """Return the memory that a fit takes, beside the features that it is given.
-
-    Args:
-        n: images of each sample.
-        features: width of the features.
-        classes: number of classes.
-        penalties: of each sample.
-        samples: fitted at once.
-        chunk_bytes: as in `fit_probes`.
-    """
-    width, columns = features + 1, classes * penalties
-    row = samples * _row_bytes(width, columns)
-    chunk = min(n * row, max(chunk_bytes, row))
-    search = samples * _search_bytes(width, columns)
-    curvature = BYTES * 5 * width**2  # itself, its axes, and what finding them takes
-    return chunk + search + curvature + LIBRARY_BYTES
-
-
-def _rows(n: int, wide: int, columns: int, chunk_bytes: int) -> int:
-    """Return how many images a chunk holds of each sample."""
-    return min(n, max(1, chunk_bytes // _row_bytes(wide, columns)))
-
-
-def room_for(n: int, features: int, classes: int, penalties: int, samples: int) -> int:
-    """Return how many numbers a chunk takes of a fit, or of one with one penalty a sample."""
-    wide = samples * (features + 1)
-    return max(
-        _rows(n, wide, columns, CHUNK_BYTES) * (wide + 2 * columns)
-        for columns in (samples * classes, samples * classes * penalties)
-    )
-
-
-def _search_bytes(width: int, columns: int) -> int:
-    """Return what the search takes for one sample: steps, changes, and what is at hand."""
-    return BYTES * (2 * MEMORY + 10) * width * columns
-
-
-def samples_at_once(features: int, classes: int, penalties: int) -> int:
-    """Return how many samples' searches fit into `SEARCH_BYTES`, at least one."""
-    return max(1, SEARCH_BYTES // _search_bytes(features + 1, classes * penalties))
-
-
 class _Problem:
     """Loss and gradient of every probe, all samples and penalties at once, chunk by chunk.
 
@@ -190,7 +132,7 @@ class _Problem:
         self.n, self.width = len(samples[0]), samples[0].width + 1
         columns = len(penalties) * classes
         wide = len(samples) * self.width
-        self.rows = _rows(self.n, wide, columns, chunk_bytes)
+        self.rows = rows_of_a_chunk(self.n, wide, columns, chunk_bytes)
         # Of one chunk, made once: as much again and again leaves holes that nothing else fits in.
         sizes = [self.rows * each for each in (wide, columns, columns)]
         room = penalties.new_empty(sum(sizes)) if room is None else room[: sum(sizes)]
