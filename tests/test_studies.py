@@ -126,6 +126,15 @@ def test_twice_the_rate_is_half_the_cost_and_a_pretraining_is_its_images_over_th
     assert cost["pretraining resnet50"] == pytest.approx(hours)
 
 
+def test_label_budgets_send_no_image_through_the_network_again():
+    rates = {"standard": 4000, "pgd3": 1500, "forward": 12000}
+    config = read("paper")
+    config["transfer"]["fixed"]["label_budgets"] = [1, 10, "all"]
+    few = check_config(config, where="paper", data_root_must_exist=False)
+    one, other = (gpu_hours(study, **rates) for study in (checked("paper"), few))
+    assert one["transfer fixed, clean"] == pytest.approx(other["transfer fixed, clean"])
+
+
 @pytest.mark.workflow
 @pytest.mark.parametrize("name", PAPER)
 def test_the_studies_of_the_paper_plan_without_data(name, clone):

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,11 @@ from robust_transfer.images.cache import load_cache
 from robust_transfer.training.augmentation import augmentation
 from robust_transfer.training.randomness import derived_generator
 from robust_transfer.training.squares import squares
+from robust_transfer.transfer import features
 from robust_transfer.transfer import kept_features as kept
 from robust_transfer.transfer.cell import transfer_cell
 from robust_transfer.transfer.kept_features import extract_features
-from transfer_subjects import FIXED, cell, network, write_cache, write_network
+from transfer_subjects import FIXED, cell, network, target, write_cache, write_network
 
 VIEWS = {"seeds": [3, 5], "augmented_views": 2, "augmentation": "shift"}
 RECIPE = FIXED | {"augmented_views": 2}
@@ -175,8 +177,9 @@ def test_features_of_another_dataset_are_refused(inputs, tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [("backbone", "another", "backbone: another, expected a backbone"),
-     ("training_images", 79, "training_images: 79, expected 80"),
-     ("width", 8, "width: 8, expected 16"), ("seeds", [3, 4], r"\[3, 4\], expected 5 among them")],
+     ("training_images", 79, r"\(440, 16\), expected \(436, 16\)"),
+     ("width", 8, r"\(440, 16\), expected \(440, 8\)"),
+     ("seeds", [3, 4], r"\[3, 4\], expected 5 among them")],
 )  # fmt: skip
 def test_features_that_are_not_those_asked_for_are_refused(inputs, tmp_path, key, value, message):
     about = json.loads((inputs / "views.json").read_text()) | {key: value}
@@ -184,6 +187,26 @@ def test_features_that_are_not_those_asked_for_are_refused(inputs, tmp_path, key
     (tmp_path / "f.npy").symlink_to(inputs / "views.npy")
     with pytest.raises(DataError, match=message):
         transferred(inputs, tmp_path / "f.json", tmp_path / "out")
+
+
+def test_features_whose_file_is_cut_short_are_refused(inputs, tmp_path):
+    np.save(tmp_path / "f.npy", np.load(inputs / "views.npy")[:-1])
+    (tmp_path / "f.json").write_text((inputs / "views.json").read_text())
+    with pytest.raises(DataError, match=r"f.npy: \(439, 16\), expected \(440, 16\)"):
+        transferred(inputs, tmp_path / "f.json", tmp_path / "out")
+
+
+def test_the_numbers_of_a_view_are_drawn_once(inputs, monkeypatch):
+    backbone, data = network(), target(np.arange(30) % 3)
+    source = features.Network(backbone, data, "shift")
+    draws = []
+    real = source.augment.draw
+    source.augment = replace(source.augment, draw=lambda *a: draws.append(a[0]) or real(*a))
+    for rows in torch.arange(30).split(10):
+        source.of_view(rows, seed=0, view=0)
+    assert draws == [30]
+    source.of_view(rows, seed=1, view=0)
+    assert draws == [30, 30]
 
 
 def test_features_whose_file_is_gone_are_refused(inputs, tmp_path):
@@ -199,14 +222,17 @@ def test_views_by_another_augmentation_are_not_taken(inputs, tmp_path):
     assert computed == read
 
 
-def test_a_full_disk_says_so_and_leaves_no_file(inputs, tmp_path, monkeypatch):
-    def full(*_):
+def test_a_full_disk_says_so_and_leaves_no_file(inputs, monkeypatch):
+    """The second block finds no room."""
+
+    def in_blocks(*_):
+        yield torch.zeros(3, 16)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", full)
+    monkeypatch.setattr(kept, "in_blocks", in_blocks)
     with pytest.raises(OSError, match="No space left"):
         extract(inputs, "full", **VIEWS)
-    assert not list(inputs.glob("*full*"))
+    assert not list(inputs.glob("*full*")) + list(inputs.glob(".full*"))
 
 
 def test_a_job_that_is_stopped_leaves_no_file(inputs, tmp_path, monkeypatch):

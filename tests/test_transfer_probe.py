@@ -218,7 +218,6 @@ AS_JOBS = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "10
 GROWTH = """
 import re, torch
 from pathlib import Path
-from robust_transfer.backbones.architectures import make_backbone
 from robust_transfer.transfer.probe import fit_probes
 from robust_transfer.transfer.probe_memory import probe_bytes
 from robust_transfer.transfer.sample import plain_sample
@@ -258,11 +257,12 @@ def test_a_fit_takes_no_more_memory_than_it_stated(problem):
 
 
 PROBING = """
-import re, torch
+import json, re, torch, types
 from pathlib import Path
+import numpy as np
 from robust_transfer.backbones.architectures import make_backbone
 from robust_transfer.transfer.features import Passes
-from robust_transfer.transfer import fixed
+from robust_transfer.transfer import fixed, kept_features
 from robust_transfer.transfer.target import Target
 
 def memory(kind):
@@ -284,23 +284,43 @@ data = Target(torch.zeros(0, 3, 8, 8), labels, n_train, classes, "top1")
 backbone = make_backbone("resnet_small_w4", classes=2, image_size=8, mean=[0.5] * 3, std=[0.2] * 3,
                          seed=0)
 recipe = dict(penalties=[0.1, 1.0], augmented_views=1, augmentation="none", validation_fraction=0.2)
+source, folder = Drawn(), {folder!r}
+if folder:
+    rows = n_train + n_test + 2 * n_train
+    file = np.lib.format.open_memmap(folder + "/f.npy", "w+", np.float32, (rows, Drawn.width))
+    for start in range(0, rows, 1000):
+        file[start : start + 1000] = np.random.randn(min(1000, rows - start), Drawn.width)
+    del file
+    about = dict(backbone="b", width=Drawn.width, images=n_train + n_test, training_images=n_train,
+                 seeds=[0, 1], augmented_views=1, augmentation="none", peak_memory_bytes=0,
+                 plain=dict(images=1, seconds=1.0), views=dict(images=1, seconds=1.0),
+                 reading=dict(seconds=1.0))
+    Path(folder, "f.json").write_text(json.dumps(about))
+    stand_in = types.SimpleNamespace(feature_dim=Drawn.width)
+    source = kept_features.Kept(folder + "/f.json", data, recipe, stand_in, "b")
 real = fixed.fit_probes
 fixed.fit_probes = lambda *given, **how: real(*given, **how, max_iterations=2)
 Path("/proc/self/clear_refs").write_text("5")
 before = memory("VmRSS")
-list(fixed.Probing(backbone, data, recipe, Drawn()).outcomes([0, 1]))
+list(fixed.Probing(backbone, data, recipe, source).outcomes([0, 1]))
 print(memory("VmHWM") - before)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
 @pytest.mark.parametrize(
-    ("n_train", "n_test", "width", "classes"),
-    [(40, 30_000, 1024, 2), (20_000, 20_000, 512, 5), (5_000, 5_000, 2048, 10)],
-    ids=["mostly test images", "as many", "wide features"],
-)
-def test_a_whole_transfer_takes_no_more_memory_than_its_log_states(n_train, n_test, width, classes):
-    script = PROBING.format(n_train=n_train, n_test=n_test, width=width, classes=classes)
+    ("n_train", "n_test", "width", "classes", "kept"),
+    [(40, 30_000, 1024, 2, False), (20_000, 20_000, 512, 5, False), (5_000, 5_000, 2048, 10, False),
+     (20_000, 20_000, 512, 5, True)],
+    ids=["mostly test images", "as many", "wide features", "features on disk"],
+)  # fmt: skip
+def test_a_whole_transfer_takes_no_more_memory_than_its_log_states(
+    tmp_path, n_train, n_test, width, classes, kept
+):
+    folder = str(tmp_path) if kept else ""
+    script = PROBING.format(
+        n_train=n_train, n_test=n_test, width=width, classes=classes, folder=folder
+    )
     done = subprocess.run(
         [sys.executable, "-c", script], env=os.environ | AS_JOBS | {"PYTHONPATH": str(SCRIPTS)},
         capture_output=True, text=True, check=True,

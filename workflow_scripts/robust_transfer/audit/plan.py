@@ -13,6 +13,10 @@ from robust_transfer.files import write_json
 SCHEMA_VERSION = 1
 
 
+#: Outputs of jobs whose records are inputs, and stand for large files beside them.
+DESCRIBED = frozenset({"manifest", "features"})
+
+
 @dataclass(frozen=True)
 class Job:
     """One job as rules and config ask for it today.
@@ -83,9 +87,9 @@ class Plan:
         return {path: job for job in self.jobs for path in job.files}
 
     def read_by(self, job: Job) -> list[str]:
-        """All files that a job reads: its inputs, and what a manifest among them stands for."""
+        """All files that a job reads: its inputs, and what a record among them stands for."""
         makers = [self.maker.get(path) for path in job.needed]
-        described = [path for maker in makers if maker and "manifest" in maker.outputs
+        described = [path for maker in makers if maker and DESCRIBED & maker.outputs.keys()
                      for path in maker.files]  # fmt: skip
         return [*job.needed, *described]
 

@@ -85,7 +85,7 @@ def replay(evidence: Evidence, jobs: Sequence[Job], folder: Path) -> list[Check]
         print(f"replay: {place} of {len(jobs)}: {job.title}", file=sys.stderr, flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         record = evidence.record(job) or {}
-        absent = [path for path in job.needed if not evidence.path(path).is_file()]
+        absent = [each for each in evidence.plan.read_by(job) if not evidence.path(each).is_file()]
         if absent:
             found.append(Check("replay", WARN, job.title, f"not run: {absent[0]} is not here"))
             continue

@@ -48,7 +48,7 @@ def measure(
     seconds = time.monotonic() - start
     return {
         "stated_mib": probe_bytes(images, features, classes, 1, seeds) / 2**20,
-        "taken_mib": (_memory("VmHWM") - before) / 2**20,
+        "taken_mib": (_memory("VmHWM") - before) / 2**20 if STATUS.is_file() else None,
         "features_mib": samples[0].features.nbytes / 2**20,
         "seconds": seconds,
         "iterations": probes.iterations.flatten().tolist(),
@@ -72,14 +72,14 @@ def drawn(images: int, features: int, classes: int, seeds: int) -> list[Sample]:
     return found
 
 
-def _memory(kind: str, *, forget: bool = False) -> float:
-    """Return what this process holds, or the most that it has held since it forgot, in bytes."""
+def _memory(kind: str, *, forget: bool = False) -> int:
+    """Return what this process holds, or the most since it forgot, in bytes; 0 off Linux."""
     if not STATUS.is_file():
-        return float("nan")
+        return 0
     if forget:
         FORGET.write_text("5")
     found = re.search(kind + r":\s+(\d+)", STATUS.read_text())
-    return 1024 * int(found[1]) if found else float("nan")
+    return 1024 * int(found[1]) if found else 0
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -93,6 +93,7 @@ class Network:
         self.network, self.target = Features(frozen(backbone)), target
         self.augment, self.width = augmentation(augment), backbone.feature_dim
         self.plain, self.views = Passes(), Passes()
+        self.drawn: tuple[tuple[int, int] | None, Drawn] = None, {}
 
     def of(self, rows: Tensor) -> Tensor:
         """Return the (n, d) float32 features of images.
@@ -113,8 +114,7 @@ class Network:
             DataError: they are not finite.
         """
         started = time.monotonic()
-        drawn = self._draw(derived_generator(seed, "views", view))
-        found = []
+        drawn, found = self._draw(seed, view), []
         for some in rows.split(BATCH):
             own = {name: each[some.cpu()] for name, each in drawn.items()}
             images = self.augment.apply(self.target.images[some], own)
@@ -122,12 +122,16 @@ class Network:
                 found += by_batches(self._ask_about(images), len(images), BATCH)
         return self._checked(torch.cat(found), self.views, started)
 
-    def _draw(self, generator: torch.Generator) -> Drawn:
-        """Draw the random numbers of every training image."""
-        height, width = self.target.images.shape[2:]
-        batches = torch.arange(self.target.n_train).split(BATCH)
-        parts = [self.augment.draw(len(batch), height, width, generator) for batch in batches]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    def _draw(self, seed: int, view: int) -> Drawn:
+        """Draw the random numbers of every training image; those drawn last are remembered."""
+        if self.drawn[0] != (seed, view):
+            generator = derived_generator(seed, "views", view)
+            height, width = self.target.images.shape[2:]
+            batches = torch.arange(self.target.n_train).split(BATCH)
+            parts = [self.augment.draw(len(each), height, width, generator) for each in batches]
+            numbers = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+            self.drawn = (seed, view), numbers
+        return self.drawn[1]
 
     def _ask_about(self, images: Tensor) -> Callable[[slice], Tensor]:
         return lambda rows: self.network(images[rows]).float()

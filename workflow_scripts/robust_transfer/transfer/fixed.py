@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from robust_transfer.backbones.backbone import Backbone
 from robust_transfer.transfer.features import Bank, Network, Source, feature_bytes
-from robust_transfer.transfer.probe import Probes, fit_probes
+from robust_transfer.transfer.probe import MOST_ITERATIONS, Probes, fit_probes
 from robust_transfer.transfer.probe_memory import BYTES, probe_bytes, room_for, samples_at_once
 from robust_transfer.transfer.sample import PIECE, Sample
 from robust_transfer.transfer.target import Outcome, Split, Target, frozen
@@ -209,10 +209,9 @@ def _standardisation(features: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     pieces = rows.split(PIECE)
     mean = torch.stack([features[some].double().sum(0) for some in pieces]).sum(0) / len(rows)
     apart = (features[some].double().sub_(mean).square_().sum(0) for some in pieces)
-    std = (torch.stack(list(apart)).sum(0) / len(rows)).sqrt()
+    mean, std = mean.float(), (torch.stack(list(apart)).sum(0) / len(rows)).sqrt().float()
     # A constant that float32 rounds has some spread; in a single image all are constant.
-    std = torch.where(std > 1e-6 * mean.abs(), std, torch.inf)
-    return mean.float(), std.float()
+    return mean, torch.where(std > 1e-6 * mean.abs(), std, torch.inf)
 
 
 def _notes(std: Tensor) -> tuple[str, ...]:
@@ -227,8 +226,9 @@ def _unfinished(probes: Probes, place: int, penalty: float) -> tuple[str, ...]:
     """Say that a probe stopped short of the loss that it was asked for, where it did."""
     if bool(probes.solved[place, 0]):
         return ()
+    iterations = int(probes.iterations[place, 0])
+    why = f": penalty {penalty:g} is very weak" if iterations == MOST_ITERATIONS else ""
     return (
-        f"the probe stopped after {int(probes.iterations[place, 0])} iterations, its loss not yet "
-        f"proven least (gradient norm {float(probes.gradient_norm[place, 0]):.1g}): penalty "
-        f"{penalty:g} is very weak",
+        f"the probe stopped after {iterations} iterations, its loss not yet proven least "
+        f"(gradient norm {float(probes.gradient_norm[place, 0]):.1g}){why}",
     )

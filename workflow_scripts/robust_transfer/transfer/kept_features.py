@@ -52,14 +52,15 @@ def extract_features(
     Raises:
         DataError: the dataset cannot be transferred to, or the backbone's features are not finite.
     """
-    device, began = best_device(), time.monotonic()
+    device = best_device()
     backbone, header = load_backbone(weights)
+    began = time.monotonic()
     target = load_target(
         cache_folder, image_size=header["image_size"], metric="top1", device=device
     )
+    reading = time.monotonic() - began
     backbone = backbone.to(device)
     check_takes(backbone, target.images)
-    reading = time.monotonic() - began
     network = Network(backbone, target, augmentation)
     n, n_train = len(target.labels), target.n_train
     views = [(seed, view) for seed in seeds for view in range(augmented_views)]
@@ -116,8 +117,8 @@ class Kept:
         backbone: Backbone,
         name: str,
     ) -> None:
-        about, file = read_features(record)
-        self.about, self.file, self.target = about, file, target
+        about, _ = read_features(record)
+        self.about, self.record, self.target = about, record, target
         self.width, self.peak_memory_bytes = backbone.feature_dim, about["peak_memory_bytes"]
         self.plain, self.views = Passes(**about["plain"]), Passes(**about["views"])
         self.reading = 0.0 if len(target.images) else about["reading"]["seconds"]
@@ -151,7 +152,8 @@ class Kept:
         return self._read(start + rows.cpu().numpy())
 
     def _read(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.file[rows]).to(self.target.labels.device)
+        _, file = read_features(self.record)  # opened anew: a map keeps all that it has read
+        return torch.from_numpy(file[rows]).to(self.target.labels.device)
 
 
 def read_features(record: str | Path) -> tuple[dict[str, Any], np.ndarray]:
@@ -161,13 +163,18 @@ def read_features(record: str | Path) -> tuple[dict[str, Any], np.ndarray]:
         record: features.json; the features lie beside it.
 
     Raises:
-        DataError: there are none.
+        DataError: there are none, or the file is not what its record says.
     """
     file = Path(record).with_suffix(".npy")
     if not file.is_file():
         raise DataError(f"{file}: no such file. Delete {record} and run again.")
     about = json.loads(Path(record).read_text(encoding="utf-8"))
-    return about, np.load(file, mmap_mode="r", allow_pickle=False)
+    array = np.load(file, mmap_mode="r", allow_pickle=False)
+    views = len(about["seeds"]) * about["augmented_views"]
+    expected = (about["images"] + views * about["training_images"], about["width"])
+    if array.shape != expected:
+        raise DataError(f"{file}: {array.shape}, expected {expected}. {ANEW}")
+    return about, array
 
 
 def has_views(about: dict[str, Any], recipe: dict[str, Any]) -> bool:
