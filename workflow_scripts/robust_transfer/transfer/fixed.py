@@ -19,7 +19,7 @@ from robust_transfer.transfer.target import Outcome, Split, Target, frozen
 
 #: How near the least loss a probe must be, as a share of it: to be chosen from, and in the end. Of
 #: 105 choices of the demo 1e-4 made two otherwise than exact probes, 1e-5 none.
-ROUGH, EXACT = 1e-6, 1e-7
+ROUGH, EXACT = 1e-5, 1e-7
 HOLES = 1.06  # times what is asked for: what an allocator may leave between, measured
 
 
